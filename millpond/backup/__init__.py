@@ -1,0 +1,1 @@
+"""Topics to windows on the object store: assignment, positions, windows, confirmation, upload, commit."""

@@ -1,0 +1,80 @@
+"""Where each partition goes on: from the listing, never from a commit alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from millpond.archive.catalog import PartitionListing, list_incarnations, read_partition
+from millpond.archive.events import write_event
+from millpond.archive.gaps import Gap, write_gap
+from millpond.archive.keys import Incarnation, Layout, PartitionId
+from millpond.archive.names import GapName, GapReason
+from millpond.kafka.admin import Cluster
+from millpond.kafka.places import Place
+from millpond.storage.contract import ObjectStore
+
+_LISTINGS_AT_ONCE = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where a partition's backup goes on.
+
+    Attributes:
+        position: The first offset to read.
+        epoch: Leader epoch of the window just before it, -1 if unknown.
+        log_end: Where the partition ended when this was found; below the position after a truncation.
+    """
+
+    partition: PartitionId
+    position: int
+    epoch: int
+    log_end: int
+
+
+def find_starts(
+    store: ObjectStore, layout: Layout, cluster: Cluster, places: Iterable[Place], now_ms: int
+) -> list[Start]:
+    """The start of each place whose topic exists. Writes gap markers and events that the way there asks for."""
+    wanted = list(places)
+    topics = cluster.describe({topic for topic, _ in wanted})
+    partitions = [
+        PartitionId(Incarnation(topic, topics[topic].topic_id), number) for topic, number in wanted if topic in topics
+    ]
+    found = [(partition.topic, partition.partition) for partition in partitions]
+    log_starts, log_ends = cluster.log_starts(found), cluster.ends(found)
+    for incarnation in sorted({partition.incarnation for partition in partitions}):
+        note_recreation(store, layout, incarnation, now_ms)
+    with ThreadPoolExecutor(_LISTINGS_AT_ONCE, thread_name_prefix="listing") as pool:
+        listings = list(pool.map(lambda partition: read_partition(store, layout, partition), partitions))
+    return [
+        start_of(store, layout, listing, log_start=log_starts[place], log_end=log_ends[place], now_ms=now_ms)
+        for place, listing in zip(found, listings, strict=True)
+    ]
+
+
+def start_of(
+    store: ObjectStore, layout: Layout, listing: PartitionListing, *, log_start: int, log_end: int, now_ms: int
+) -> Start:
+    """Where this partition goes on; what Kafka removed before it was read becomes a gap first.
+
+    Only offsets behind all that the archive holds were never read. A hole further in front was archived once and has
+    been deleted from the store: it must stay visible, not be explained by retention.
+    """
+    end = max((span.last for span in listing.covered()), default=-1) + 1
+    if end < log_start:
+        name = GapName(end, log_start - 1, GapReason.RETENTION)
+        write_gap(store, layout, Gap(listing.partition, name, now_ms, {"log_start": log_start}))
+    position = listing.position(log_start=log_start)
+    before = [live.window.name.epoch for live in listing.live() if live.span.last == position - 1]
+    return Start(listing.partition, position, max(before, default=-1), log_end)
+
+
+def note_recreation(store: ObjectStore, layout: Layout, incarnation: Incarnation, now_ms: int) -> None:
+    """An event, once, for an incarnation that follows others and has no folder yet."""
+    known = list_incarnations(store, layout, incarnation.topic)
+    if known and incarnation not in known:
+        earlier = sorted(other.topic_id for other in known)
+        write_event(store, layout, incarnation, "recreated", now_ms, {"earlier": earlier})

@@ -1,0 +1,1 @@
+"""What a cluster's topics are, kept beside their records."""

@@ -1,0 +1,54 @@
+"""The proof: the target is read back under its source offsets and must give the digests that the archive states."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
+
+from confluent_kafka import Message
+
+from millpond.archive.digest import Digest
+from millpond.archive.encode import encode_messages, encode_rows
+from millpond.kafka.admin import Cluster
+from millpond.kafka.places import Place
+from millpond.restore.offset_map import Chunk
+from millpond.restore.target import read_back, row_of
+
+
+def combined(digests: Iterable[str]) -> str:
+    """One digest for a partition out of those of its parts."""
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+def digests_of_target(cluster: Cluster, place: Place, chunks: Sequence[Chunk]) -> list[str]:
+    """Each chunk's digest as the target gives it."""
+    if not chunks:
+        return []
+    messages = chain.from_iterable(read_back(cluster, place, chunks[0].base, chunks[-1].end))
+    return [_digest(chunk, messages) for chunk in chunks]
+
+
+_AT_ONCE = 500
+
+
+def _digest(chunk: Chunk, messages: Iterator[Message]) -> str:
+    digest = Digest(bytes.fromhex(chunk.salt), chunk.kind)
+    offsets = chunk.source_offsets()
+    zeros = {offset for first, count in chunk.stamp_zero for offset in range(first, first + count)}
+    left = chunk.count
+    while left:
+        batch = list(islice(messages, min(left, _AT_ONCE)))
+        if not batch:
+            return "incomplete"
+        digest.update(_encoded(batch, islice(offsets, len(batch)), zeros))
+        left -= len(batch)
+    return digest.hex()
+
+
+def _encoded(batch: Sequence[Message], offsets: Iterable[int], zeros: set[int]) -> bytes:
+    if not zeros:
+        return encode_messages(batch, offsets)
+    rows = (row_of(message, offset) for message, offset in zip(batch, offsets, strict=True))
+    known = zip(batch, rows, strict=True)
+    return encode_rows((row[0], 0, *row[2:]) if message.offset() in zeros else row for message, row in known)

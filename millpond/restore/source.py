@@ -1,0 +1,177 @@
+"""Records out of the archive for one target partition, in source order, part by part.
+
+A part is one window or several that share offsets. Every window is checked against its name, the archive and its own
+digest while it is read.
+"""
+
+from __future__ import annotations
+
+import heapq
+import io
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from itertools import groupby, pairwise
+from typing import BinaryIO, cast
+
+from millpond.archive.coverage import Live, Span, overlapping
+from millpond.archive.digest import new_salt
+from millpond.archive.documents import Json
+from millpond.archive.facts import WindowFacts
+from millpond.archive.keys import Layout, PartitionObject
+from millpond.archive.names import WindowName
+from millpond.archive.schema import TimestampType
+from millpond.archive.window import StoredWindow, open_window
+from millpond.errors import DamagedArchive
+from millpond.records import Row
+from millpond.storage.contract import ObjectStore
+
+_READ_AHEAD = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class PinnedWindow:
+    """A window in the version that the plan saw."""
+
+    key: str
+    version: str
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Windows that share offsets, each with the span that counts; most parts hold one."""
+
+    windows: tuple[Live[PinnedWindow], ...]
+
+
+def parts_of(line: Json) -> list[Part]:
+    """The parts of a plan's line, in order."""
+    live = [
+        Live(PinnedWindow(item["key"], item["version"], item["etag"]), Span(item["first"], item["last"]))
+        for item in line["objects"]
+    ]
+    return [Part(tuple(group)) for group in overlapping(live)]
+
+
+@dataclass(slots=True)
+class PartReader:
+    """Reads one part.
+
+    Attributes:
+        timestamp_type: What the part's digest is taken under.
+        salt: Of the window's own digest, or a new one where the part is no whole window.
+        digest: The digest that the window states over exactly these records; "" where there is none.
+    """
+
+    windows: list[tuple[StoredWindow, Span, str]]
+    timestamp_type: TimestampType
+    salt: bytes
+    digest: str
+
+    def batches(self) -> Iterator[list[Row]]:
+        """The part's records in offset order. What is damaged raises `DamagedArchive`, at the latest at the end."""
+        readers = [_rows(stored, span, key) for stored, span, key in self.windows]
+        return readers[0] if len(readers) == 1 else _merged(readers, [stored.facts for stored, _, _ in self.windows])
+
+
+class Source:
+    """Opens parts; closes what it opened."""
+
+    def __init__(self, store: ObjectStore, layout: Layout, archive_id: str) -> None:
+        self._store, self._layout, self._archive_id = store, layout, archive_id
+
+    def open(self, part: Part, stack: ExitStack) -> PartReader:
+        """The part's windows, headers read and checked. Streams are closed by `stack`.
+
+        Raises:
+            NoSuchObject, Changed: A window was replaced since it was planned.
+            DamagedArchive: A header is not what the name says.
+        """
+        windows = [(self._open(live, stack), live.span, live.window.key) for live in part.windows]
+        stored, span, _ = windows[0]
+        whole = len(windows) == 1 and (span.first, span.last) == (stored.facts.first, stored.facts.last)
+        salt = bytes.fromhex(stored.facts.salt) if whole else new_salt()
+        digest = stored.facts.digest if whole else ""
+        return PartReader(windows, stored.facts.timestamp_type, salt, digest)
+
+    def _open(self, live: Live[PinnedWindow], stack: ExitStack) -> StoredWindow:
+        pinned = live.window
+        etag = "" if pinned.version else pinned.etag
+        raw = stack.enter_context(self._store.open(pinned.key, version=pinned.version, etag=etag))
+        stream = cast(BinaryIO, io.BufferedReader(cast(io.RawIOBase, raw), _READ_AHEAD))
+        stored = open_window(stream)
+        self._check(stored.facts, pinned.key)
+        return stored
+
+    def _check(self, facts: WindowFacts, key: str) -> None:
+        what = self._layout.parse(key)
+        named = isinstance(what, PartitionObject) and what.partition == facts.partition
+        bounds = what.name if isinstance(what, PartitionObject) and isinstance(what.name, WindowName) else None
+        same = bounds is not None and replace(bounds, twin="") == facts.name
+        if not (named and same) or facts.archive_id != self._archive_id:
+            raise DamagedArchive(
+                f"the header of {key} is another object's: {facts.partition} offsets {facts.first} to {facts.last}",
+                hint="the object was replaced by a copy of another one; look for older versions of it",
+            )
+
+
+def _rows(stored: StoredWindow, span: Span, key: str) -> Iterator[list[Row]]:
+    """A window's records within the span, a block at a time; offsets must rise and lie within the coverage."""
+    facts = stored.facts
+    whole = (span.first, span.last) == (facts.first, facts.last)
+    after = facts.first - 1
+    try:
+        for block in stored.blocks():
+            rows = block.rows()
+            if not rows:
+                continue
+            after = _checked(rows, after, facts.last)
+            yield rows if whole else [row for row in rows if span.first <= row[0] <= span.last]
+    except DamagedArchive as error:
+        raise DamagedArchive(f"{key} is damaged: {error.args[0]}", hint="look for an older version of it") from error
+
+
+def _checked(rows: list[Row], after: int, last: int) -> int:
+    """The offset of the last row; `DamagedArchive` where offsets do not rise within (after, last]."""
+    first, count = rows[0][0], len(rows)
+    offsets = [row[0] for row in rows]
+    dense = offsets == list(range(first, first + count))
+    rising = dense or all(low < high for low, high in pairwise(offsets))
+    if not rising or first <= after or offsets[-1] > last:
+        raise DamagedArchive(f"offsets near {first} do not rise within the window")
+    return offsets[-1]
+
+
+_MERGED_BATCH = 1000
+
+
+def _merged(readers: list[Iterator[list[Row]]], facts: list[WindowFacts]) -> Iterator[list[Row]]:
+    """The union of windows by offset. Two records at one offset are equal, or a redaction went through one of them."""
+    streams = [_ranked(reader, rank) for rank, reader in enumerate(readers)]
+    batch: list[Row] = []
+    for offset, same in groupby(heapq.merge(*streams, key=lambda item: item[0][0]), key=lambda item: item[0][0]):
+        batch.append(_the_one(offset, [(row, facts[rank]) for row, rank in same]))
+        if len(batch) >= _MERGED_BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _ranked(reader: Iterator[list[Row]], rank: int) -> Iterator[tuple[Row, int]]:
+    for rows in reader:
+        for row in rows:
+            yield row, rank
+
+
+def _the_one(offset: int, rows: list[tuple[Row, WindowFacts]]) -> Row:
+    """Of the records at one offset, the one that counts."""
+    first, facts = rows[0]
+    if all(row == first and other.timestamp_type == facts.timestamp_type for row, other in rows):
+        return first
+    redacted = [(other.redactions[-1].at, row) for row, other in rows if other.redactions]
+    if not redacted:
+        raise DamagedArchive(f"two windows hold different records at offset {offset}")
+    newest = max(at for at, _ in redacted)
+    return next(row for at, row in redacted if at == newest)
