@@ -24,7 +24,9 @@ class Span:
     first: int
     last: int
 
-    def __len__(self) -> int:
+    @property
+    def size(self) -> int:
+        """How many offsets; a len() could not be larger than 2**63 - 1."""
         return self.last - self.first + 1
 
 

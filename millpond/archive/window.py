@@ -32,7 +32,7 @@ class WindowSpool:
         self.path, self.codec, self.salt = path, codec, salt
         self.count, self.size_bytes, self.stored_bytes = 0, 0, 0
         self._sync = sync or secrets.token_bytes(SYNC_BYTES)
-        self._digest = Digest(salt, timestamp_type)
+        self._timestamp_type, self._digest = timestamp_type, Digest(salt, timestamp_type)
         self._file = path.open("xb+")
 
     def add(self, count: int, encoded: bytes) -> None:
@@ -52,10 +52,15 @@ class WindowSpool:
         self.stored_bytes += len(framed)
 
     def finish(self, facts: WindowFacts) -> tuple[WindowFacts, BinaryIO]:
-        """The facts completed with count, bytes, salt and digest, and the whole object as a stream."""
+        """The facts completed with all that the spool knows better, and the whole object as a stream."""
         self._file.flush()
         done = replace(
-            facts, count=self.count, size_bytes=self.size_bytes, salt=self.salt.hex(), digest=self._digest.hex()
+            facts,
+            count=self.count,
+            size_bytes=self.size_bytes,
+            timestamp_type=self._timestamp_type,
+            salt=self.salt.hex(),
+            digest=self._digest.hex(),
         )
         header = write_header(self.codec, done.to_file_metadata(), self._sync)
         return done, cast(BinaryIO, io.BufferedReader(_HeaderThenFile(header, self._file)))

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 
+from millpond.archive.catalog import list_incarnations
 from millpond.archive.keys import Incarnation, Layout
 from millpond.kafka.admin import Cluster
 from millpond.storage.contract import AlreadyThere, ObjectInfo, ObjectStore, read
@@ -69,3 +70,10 @@ def latest_topics(
                 found[incarnation] = snapshot
                 missing.discard(incarnation)
     return found
+
+
+def compacted_topics(store: ObjectStore, layout: Layout, topics: Iterable[str]) -> set[str]:
+    """Those of the archived topics of which any life was compacted, as far as snapshots tell."""
+    lives = [life for topic in topics for life in list_incarnations(store, layout, topic)]
+    known = latest_topics(store, layout, lives)
+    return {life.topic for life, found in known.items() if "compact" in found.config.get("cleanup.policy", "")}

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable
 from contextlib import suppress
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from millpond.archive.keys import Layout
@@ -116,6 +116,7 @@ def load_policy(store: ObjectStore, layout: Layout, sha256: str) -> Policy:
 
     Raises:
         DamagedArchive: It is not there, or what is there has another hash.
+        WrongUsage: A newer version wrote it.
     """
     key = policy_key(layout, sha256)
     try:
@@ -128,7 +129,10 @@ def load_policy(store: ObjectStore, layout: Layout, sha256: str) -> Policy:
         raise DamagedArchive(
             f"the policy {key} is not the one it was", hint="an older version of it may still be there"
         )
-    return Policy.model_validate_json(content)
+    try:
+        return Policy.model_validate_json(content)
+    except ValidationError:
+        raise WrongUsage(f"this version does not understand the policy {key}", hint="upgrade Millpond") from None
 
 
 def refuse_what_would_not_erase(

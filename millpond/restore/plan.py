@@ -108,7 +108,7 @@ def _decide(topic: ArchivedTopic, request: RestoreRequest) -> list[PartitionList
 def _life(found: list[PartitionListing]) -> str:
     spans = [live.span for listing in found for live in listing.live()]
     newest = max((live.window.name.newest_ms for listing in found for live in listing.live()), default=-1)
-    return f"{_incarnation(found).topic_id} with {sum(map(len, spans))} offsets up to time {newest} ms"
+    return f"{_incarnation(found).topic_id} with {sum(span.size for span in spans)} offsets up to time {newest} ms"
 
 
 def _incarnation(found: list[PartitionListing]) -> Incarnation:

@@ -10,7 +10,7 @@ import heapq
 import io
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby, pairwise
 from typing import BinaryIO, cast
 
@@ -105,15 +105,11 @@ class Source:
         return stored
 
     def _check(self, facts: WindowFacts, key: str) -> None:
+        """The header must be that of the window that the key names, in this archive."""
         what = self._layout.parse(key)
-        named = isinstance(what, PartitionObject) and what.partition == facts.partition
-        bounds = what.name if isinstance(what, PartitionObject) and isinstance(what.name, WindowName) else None
-        same = bounds is not None and replace(bounds, twin="") == facts.name
-        if not (named and same) or facts.archive_id != self._archive_id:
-            raise DamagedArchive(
-                f"the header of {key} is another object's: {facts.partition} offsets {facts.first} to {facts.last}",
-                hint="the object was replaced by a copy of another one; look for older versions of it",
-            )
+        if not isinstance(what, PartitionObject) or not isinstance(what.name, WindowName):
+            raise DamagedArchive(f"the plan names {key}, which is no window", hint="plan again under a new run id")
+        facts.confirm(archive_id=self._archive_id, partition=what.partition, name=what.name)
 
 
 def _rows(stored: StoredWindow, span: Span, key: str) -> Iterator[list[Row]]:

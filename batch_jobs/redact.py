@@ -1,0 +1,45 @@
+"""`python -m batch_jobs.redact`: this array index's share of a planned redaction."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+
+from batch_jobs.place import unit_of
+from millpond.erasure.run import redact_unit
+from millpond.erasure.secret import load_secret
+from millpond.errors import MillpondError
+from millpond.settings.erase import RedactJobSettings, spool_folder
+from millpond.telemetry.logs import start_logging
+
+_LOG = logging.getLogger("millpond.batch_jobs.redact")
+
+
+def main() -> int:
+    try:
+        settings = RedactJobSettings.from_environment()
+        start_logging(settings.log_level, settings.log_format)
+        unit = unit_of(os.environ, settings.units)
+        store, layout = settings.open_archive()
+        failures = redact_unit(
+            store,
+            layout,
+            load_secret(settings.erasure_secret),
+            run_id=settings.run_id,
+            unit=unit,
+            units=settings.units,
+            spool=spool_folder(settings.spool),
+            now_ms=lambda: time.time_ns() // 1_000_000,
+        )
+    except MillpondError as error:
+        _LOG.error("%s", error)
+        return error.exit_code
+    if failures:
+        _LOG.error("%d objects were not redacted; the run's failures say why", failures)
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,22 @@
+"""Plans a restore from the input of the execution. Lists, decides, writes the plan; reads no record."""
+
+from __future__ import annotations
+
+from functions.entry import Planned, RunEvent, now_ms, started
+from millpond.restore.plan import plan_restore
+from millpond.restore.request import parse_request
+from millpond.settings.parts import ArchiveSettings
+
+
+class Event(RunEvent):
+    """The run, and the request as a person typed it."""
+
+    request: dict[str, object]
+
+
+@started(Event)
+def handler(event: Event) -> Planned:
+    store, layout = ArchiveSettings.from_environment().open_archive()
+    request = parse_request(event.request)
+    plan = plan_restore(store, layout, request, run_id=event.run_id, now_ms=now_ms())
+    return {"run_id": event.run_id, "lines": plan["lines"], "units": plan["units"]}

