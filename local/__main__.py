@@ -1,28 +1,44 @@
-"""`python -m local prepare` fetches what is needed once; `python -m local run` keeps a cluster and an AWS up."""
+"""`python -m local prepare` fetches what is needed once; `run` keeps Kafka and an AWS up; `cdk` is the CDK itself."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import signal
 import sys
 from collections.abc import Sequence
 
 from local.aws import LocalAws
+from local.cdk import run_cdk
 from local.jars import lock_line
 from local.kafka import KafkaCluster
+from local.ministack.settings import REPOSITORY
 from local.prepare import prepare
 from local.processes import sigterm_as_exit
 from millpond.errors import MillpondError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    options = _parser().parse_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] == ["cdk"]:
+        return _cdk(words[1:])
+    options = _parser().parse_args(words)
     try:
         with sigterm_as_exit():
             _do(options)
     except KeyboardInterrupt:
         return 130
+    except MillpondError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def _cdk(words: Sequence[str]) -> int:
+    """The CDK command line on the wheel's Node.js, with this shell's AWS account and Docker."""
+    try:
+        run_cdk(*words, cwd=REPOSITORY, env=os.environ, scratch=None, quiet=False)
     except MillpondError as error:
         print(error, file=sys.stderr)
         return error.exit_code
@@ -59,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m local", description="Real Kafka and a local AWS on this machine")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("prepare", help="fetch the jars and the CDK, make the JVM's ahead-of-time cache; once")
+    commands.add_parser("cdk", help="the CDK command line, for a real account: `python -m local cdk deploy --all`")
     lock = commands.add_parser("lock", help="print lines for kafka-jars.lock")
     lock.add_argument("coordinates", nargs="+", metavar="group:artifact:version")
     run_parser = commands.add_parser("run", help="keep a Kafka cluster and an AWS up until interrupted")

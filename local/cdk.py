@@ -44,14 +44,17 @@ def cdk_program() -> Path:
     return program
 
 
-def run_cdk(command: str, *arguments: str, cwd: Path, env: Mapping[str, str], scratch: Path, quiet: bool) -> str:
-    """Run it in the folder of cdk.json; `python app.py` there is this Python. quiet: return what it says.
+def run_cdk(command: str, *arguments: str, cwd: Path, env: Mapping[str, str], scratch: Path | None, quiet: bool) -> str:
+    """Run it in the folder of cdk.json; `python app.py` there is this Python.
+
+    scratch: a folder for the stand-in for Docker; None leaves the machine's own. quiet: return what it says.
 
     Raises:
         MillpondError: It ended with an error; the end of its output is in the message.
     """
     path = first_on_path(sys.executable, with_node(env.get("PATH")))
-    whole = {**env, "PATH": path, "CDK_DOCKER": str(docker_stand_in(scratch))}
+    docker = {"CDK_DOCKER": str(docker_stand_in(scratch))} if scratch else {}
+    whole = {**env, "PATH": path, **docker}
     done = subprocess.run(
         [NODE, cdk_program(), command, *arguments, "--no-notices"],
         cwd=cwd,

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from local.ministack.emulator import cloudwatch_logs, responses
-from local.ministack.settings import Settings, first_on_path
+from local.ministack.settings import Image, Settings, first_on_path
 from local.processes import Child
 
 # Of this process's own environment a container sees only these.
@@ -19,10 +19,15 @@ PASSED = ("HOME", "LANG", "TMPDIR", "AWS_CA_BUNDLE", "SSL_CERT_FILE")
 def start_container(settings: Settings, image: str, command: Sequence[str], env: Mapping[str, str], log: Path) -> Child:
     """Run the command of a container. LookupError when nothing stands for the image, OSError when it cannot start."""
     chosen = settings.image(image)
-    whole = {**_surroundings(settings), **chosen.env, **env}
+    whole = {**_surroundings(settings), **chosen.env, **_mounted(env, chosen, log.with_suffix(".volume"))}
     process = Child([*chosen.entrypoint, *command], output=log, env=whole, cwd=chosen.cwd)
     log.with_suffix(".pid").write_text(str(process.pid))  # for tests that kill it
     return process
+
+
+def _mounted(env: Mapping[str, str], image: Image, folder: Path) -> dict[str, str]:
+    """The environment with mount paths turned into folders below `folder`."""
+    return {name: str(folder / value.lstrip("/")) if value in image.volumes else value for name, value in env.items()}
 
 
 def write_log(group: str, stream: str, text: str) -> None:

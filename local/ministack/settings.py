@@ -24,12 +24,14 @@ class Image:
         entrypoint: Comes before the container's command; empty when commands are complete (`python -m ...`).
         cwd: Where the process starts; `python` on its PATH is the one that runs the emulator.
         env: Under what the task or job definition sets.
+        volumes: Mount paths. A variable that names one gets a folder of this container's own instead.
     """
 
     match: str = ".*"
     entrypoint: tuple[str, ...] = ()
     cwd: str = str(REPOSITORY)
     env: Mapping[str, str] = field(default_factory=dict)
+    volumes: tuple[str, ...] = ("/spool",)
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,8 @@ class Settings:
     @classmethod
     def from_environment(cls) -> Settings:
         fields = json.loads(os.environ[VARIABLE])
-        images = [Image(**{**image, "entrypoint": tuple(image["entrypoint"])}) for image in fields.pop("images")]
+        lists = ("entrypoint", "volumes")
+        images = [Image(**{**image, **{name: tuple(image[name]) for name in lists}}) for image in fields.pop("images")]
         return cls(images=tuple(images), **fields)
 
 

@@ -48,13 +48,17 @@ def searched(*places: Mapping[str, Any]) -> dict[str, Any]:
     return {"places": list(places or (KEY_PLACE,)), "action": "drop"}
 
 
-def request(*subjects: str, topics: Mapping[str, Any] | None = None, **more: Any) -> RedactRequest:
+def request(
+    *subjects: str, topics: Mapping[str, Any] | None = None, patterns: Sequence[str] = (), **more: Any
+) -> RedactRequest:
+    """topics: the policy; patterns: which of them."""
     document = {
         "request_id": REQUEST_ID,
         "subjects": [{"type": "customer_id", "value": value} for value in subjects],
         "policy": {"topics": topics or {"orders": searched()}},
         "received_at": "2025-12-15T08:00:00Z",
         "reference": "case-7",
+        "topics": list(patterns),
         **more,
     }
     return parse_request(json.dumps(document))

@@ -86,6 +86,7 @@ def test_a_killed_process_leaves_no_records_on_disk(tmp_path: Any) -> None:
         def put_if_match(self, *_: Any, **__: Any) -> None:
             seen.extend(path for path in tmp_path.rglob("*") if path.is_file())
             raise Crash
+
     with pytest.raises(Crash):
         redact_unit(
             Dies(store),
