@@ -8,6 +8,7 @@ import sys
 from millpond.backup.run import run_backup
 from millpond.errors import MillpondError
 from millpond.settings.backup import BackupSettings
+from millpond.settings.parts import spool_folder
 from millpond.telemetry.logs import start_logging
 from millpond.telemetry.signals import stop_on_signals
 
@@ -20,7 +21,8 @@ def main() -> int:
         settings = BackupSettings.from_environment()
         start_logging(settings.log_level, settings.log_format)
         store, layout = settings.open_archive()
-        run_backup(store, layout, settings.cluster(), settings.options(), stop)
+        with spool_folder(settings.spool) as spool:
+            run_backup(store, layout, settings.cluster(), settings.options(spool), stop)
     except MillpondError as error:
         _LOG.error("%s", error)
         return error.exit_code

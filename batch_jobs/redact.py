@@ -11,7 +11,8 @@ from batch_jobs.place import unit_of
 from millpond.erasure.run import redact_unit
 from millpond.erasure.secret import load_secret
 from millpond.errors import MillpondError
-from millpond.settings.erase import RedactJobSettings, spool_folder
+from millpond.settings.erase import RedactJobSettings
+from millpond.settings.parts import spool_folder
 from millpond.telemetry.logs import start_logging
 
 _LOG = logging.getLogger("millpond.batch_jobs.redact")
@@ -23,16 +24,18 @@ def main() -> int:
         start_logging(settings.log_level, settings.log_format)
         unit = unit_of(os.environ, settings.units)
         store, layout = settings.open_archive()
-        failures = redact_unit(
-            store,
-            layout,
-            load_secret(settings.erasure_secret),
-            run_id=settings.run_id,
-            unit=unit,
-            units=settings.units,
-            spool=spool_folder(settings.spool),
-            now_ms=lambda: time.time_ns() // 1_000_000,
-        )
+        secret = load_secret(settings.erasure_secret)
+        with spool_folder(settings.spool) as spool:
+            failures = redact_unit(
+                store,
+                layout,
+                secret,
+                run_id=settings.run_id,
+                unit=unit,
+                units=settings.units,
+                spool=spool,
+                now_ms=lambda: time.time_ns() // 1_000_000,
+            )
     except MillpondError as error:
         _LOG.error("%s", error)
         return error.exit_code

@@ -49,7 +49,7 @@ def tell(*, orders: int, keep: bool) -> tuple[Json, str]:
         prepare()
         with screen.step("start Apache Kafka and the local AWS"):
             kafka, aws = _start(up)
-        findings = _story(screen, kafka, aws, orders)
+        findings, _ = play(screen, kafka, aws, orders)
         findings.document["seconds"] = {**screen.seconds, "in all": round(time.monotonic() - began, 1)}
         text = _text(findings, time.monotonic() - began)
         if keep:
@@ -64,7 +64,8 @@ def _start(up: contextlib.ExitStack) -> tuple[KafkaCluster, LocalAws]:
         return kafka.result(), aws.result()
 
 
-def _story(screen: Screen, kafka: KafkaCluster, aws: LocalAws, orders: int) -> Findings:
+def play(screen: Screen, kafka: KafkaCluster, aws: LocalAws, orders: int) -> tuple[Findings, Deployed]:
+    """The story on a cluster and an AWS that run; what is deployed stays deployed."""
     findings, bootstrap = Findings(), kafka.bootstrap()
     with screen.step(f"produce some {orders} records of a shop into three topics"):
         _make_topics(bootstrap)
@@ -79,7 +80,7 @@ def _story(screen: Screen, kafka: KafkaCluster, aws: LocalAws, orders: int) -> F
     _lose_and_restore(screen, deployed, source, findings)
     _forget_and_restore(screen, deployed, source, findings)
     findings.document |= {"archive": deployed.archive_url, "checks": findings.rows}
-    return findings
+    return findings, deployed
 
 
 def _make_topics(bootstrap: str) -> None:

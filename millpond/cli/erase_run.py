@@ -14,7 +14,8 @@ from millpond.erasure.request import parse_request
 from millpond.erasure.run import reconcile_redaction, redact_unit
 from millpond.erasure.secret import load_secret
 from millpond.errors import WrongUsage
-from millpond.settings.erase import EraseRunSettings, spool_folder
+from millpond.settings.erase import EraseRunSettings
+from millpond.settings.parts import spool_folder
 
 Settings = EraseRunSettings
 
@@ -26,8 +27,8 @@ def run(settings: EraseRunSettings) -> Outcome:
     run_id = settings.run_id or f"{request.request_id}"
     compacted = compacted_topics(store, layout, request.policy.topics)
     plan_redaction(store, layout, secret, request, run_id=run_id, now_ms=_now_ms(), compacted=compacted)
-    spool = spool_folder(settings.spool)
-    redact_unit(store, layout, secret, run_id=run_id, unit=0, units=1, spool=spool, now_ms=_now_ms)
+    with spool_folder(settings.spool) as spool:
+        redact_unit(store, layout, secret, run_id=run_id, unit=0, units=1, spool=spool, now_ms=_now_ms)
     receipt = reconcile_redaction(store, layout, run_id=run_id, now_ms=_now_ms())
     return Outcome(receipt, _text(receipt))
 
@@ -42,8 +43,15 @@ def _content(place: str) -> bytes:
 
 
 def _text(receipt: Json) -> str:
-    lines = [f"request {receipt['request_id']}: {receipt['status']}"]
-    lines += [f"  {name}: {content}" for name, content in receipt["totals"].items()]
+    objects = receipt["objects"]
+    lines = [
+        f"request {receipt['request_id']}: {receipt['status']}",
+        f"  {objects['dropped']} of {objects['records_in']} records are gone, {objects['objects_rewritten']} objects"
+        f" were rewritten, {objects['versions_purged']} older versions removed",
+        f"  term: day {receipt['term']['days']} of {receipt['term']['days_allowed']}",
+    ]
+    lines += [f"  exception: {exception}" for exception in receipt["exceptions"]]
+    lines += [f"  not searched: {item['what']}" for item in receipt["not_searched"]]
     return "\n".join(lines)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 
 from millpond.archive.documents import Json
@@ -24,12 +25,13 @@ def run(settings: RestoreSettings) -> Outcome:
         return Outcome(plan, _plan_text(plan) + "\nnothing was written")
     if not plan["lines"]:
         raise MillpondError("there is nothing to restore: the chosen topics hold no records in the archive")
+    sys.stderr.write(f"restore run {run_id}: --run-id {run_id} goes on with it if it is interrupted\n")
     cluster = settings.cluster()
     prepare_restore(store, layout, cluster, run_id=run_id)
     with progress("records restored") as told:
         failed = restore_unit(store, layout, cluster, run_id=run_id, progress=_Sum(told, plan["offsets"]))
     if failed:
-        raise max(failed, key=lambda error: error.exit_code) if len(failed) == 1 else _together(failed, run_id)
+        raise failed[0] if len(failed) == 1 else _together(failed, run_id)
     report = reconcile_restore(store, layout, run_id=run_id, now_ms=_now_ms())
     return Outcome(report, _report_text(report))
 

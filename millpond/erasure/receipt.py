@@ -10,9 +10,9 @@ from calendar import monthrange
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, date, datetime
-from importlib.metadata import version
 from typing import Any
 
+from millpond import __version__
 from millpond.archive.documents import Json, parse_object
 from millpond.archive.keys import Layout, PartitionObject
 from millpond.erasure.plan import SEARCHED
@@ -87,7 +87,7 @@ def receipt_of(
         "scope": scope,
         "exceptions": exceptions,
         "not_searched": _not_searched(document["ends"], later),
-        "software": f"millpond {version('millpond')}",
+        "software": f"millpond {__version__}",
     }
 
 

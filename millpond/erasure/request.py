@@ -142,7 +142,7 @@ def _parsed(model: type[Model], content: str | bytes, name: str) -> Model:
         problems = _problems(error)
     # Outside of the handler, so that no exception that knows the input hangs on to ours.
     raise WrongUsage(
-        f"{name} is refused: {'; '.join(problems)}", hint="erasure requests are described in docs/erasure.md"
+        f"{name} is refused: {'; '.join(problems)}", hint="correct these fields; what they hold is not repeated here"
     )
 
 

@@ -17,7 +17,7 @@ from millpond.erasure.secret import ErasureSecret
 from millpond.erasure.sweep import Sweep, is_left, sweep_key
 from millpond.erasure.sweeps import Sweeps, redact_run
 from millpond.erasure.versions import versions_by_key, with_content
-from millpond.errors import MillpondError, RefusedForSafety
+from millpond.errors import MillpondError, RefusedForSafety, WrongUsage
 from millpond.storage.contract import ObjectInfo, ObjectStore, ObjectVersion
 
 NAMED = 10
@@ -44,8 +44,10 @@ def redact_unit(
         How many lines failed. Why is in the run's failures; the same call tries them again.
 
     Raises:
-        WrongUsage: There is no such plan, or the secret is not the one it was made with.
+        WrongUsage: There is no such plan or spool, or the secret is not the one the plan was made with.
     """
+    if not spool.is_dir():
+        raise WrongUsage(f"the spool {spool} is no folder")
     run = redact_run(store, layout, run_id)
     archive_id = read_identity(store, layout).archive_id
     sweep = Sweep(run, archive_id, Sweeps(store, layout, secret, archive_id), spool, now_ms)
@@ -61,10 +63,14 @@ def _done(sweep: Sweep, line: int, content: Json) -> bool:
     try:
         result = sweep_key(sweep, line, content)
     except MillpondError as error:
-        sweep.run.write_failure(line, sweep.now_ms(), str(error))
-        return False
-    sweep.run.write_result(line, result)
-    return True
+        reason = str(error)
+    except OSError as error:  # the stores translate theirs
+        reason = f"cannot spool to {sweep.spool}: {error.strerror}"
+    else:
+        sweep.run.write_result(line, result)
+        return True
+    sweep.run.write_failure(line, sweep.now_ms(), reason)
+    return False
 
 
 def reconcile_redaction(store: ObjectStore, layout: Layout, *, run_id: str, now_ms: int) -> Json:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import ClassVar
 
@@ -30,10 +29,10 @@ class BackupSettings(ArchiveSettings, ClusterSettings):
     spool: Path | None = Field(None, description="folder for open windows; by default a temporary one")
     once: bool = Field(False, description="end when all is in the archive that was there at the start")
 
-    def options(self) -> BackupOptions:
+    def options(self, spool: Path) -> BackupOptions:
         return BackupOptions(
             selection=Selection.of(items(self.topics), items(self.exclude_topics)),
-            spool=self.spool or Path(tempfile.mkdtemp(prefix="millpond-spool-")),
+            spool=spool,
             max_age_s=self.max_age,
             max_bytes=self.max_bytes,
             codec=codec_named(self.codec),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import ClassVar
 
@@ -58,11 +57,3 @@ class RedactJobSettings(_SecretSettings):
     run_id: str = Field(description="the run to work on", min_length=1)
     units: int = Field(1, description="how many workers share the run", ge=1)
     spool: Path | None = Field(None, description="folder for windows being rewritten; by default a temporary one")
-
-
-def spool_folder(spool: Path | None) -> Path:
-    """The folder, made if need be."""
-    if spool is None:
-        return Path(tempfile.mkdtemp(prefix="millpond-spool-"))
-    spool.mkdir(parents=True, exist_ok=True)
-    return spool

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
 from millpond.archive.keys import Layout
+from millpond.errors import WrongUsage
 from millpond.kafka.admin import Cluster
 from millpond.kafka.settings import ClusterAddress
 from millpond.settings.base import VerbSettings
@@ -46,3 +51,17 @@ class ClusterSettings(VerbSettings):
 
     def cluster(self) -> Cluster:
         return Cluster(ClusterAddress(self.brokers, self.kafka))
+
+
+@contextmanager
+def spool_folder(spool: Path | None) -> Iterator[Path]:
+    """The folder for files under way: the one that was named, made if need be, or one that is removed afterwards."""
+    if spool is None:
+        with tempfile.TemporaryDirectory(prefix="millpond-spool-") as folder:
+            yield Path(folder)
+        return
+    try:
+        spool.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WrongUsage(f"cannot make the spool folder {spool}: {error.strerror}", hint="check --spool") from error
+    yield spool

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from millpond.archive.codecs import CODECS
+from millpond.archive.codecs import CODECS, Codec
 from millpond.archive.digest import new_salt
 from millpond.archive.encode import encode_rows
 from millpond.archive.facts import Redaction, WindowFacts
@@ -72,14 +72,15 @@ def window(
     first: int,
     last: int,
     archive_id: str,
-    codec: str = "zstandard",
+    codec: str | Codec = "zstandard",
     block: int = 4,
     redactions: tuple[Redaction, ...] = (),
 ) -> Iterator[tuple[WindowFacts, Any]]:
     """Facts and content of a window; `block` is in records."""
     with tempfile.TemporaryDirectory() as folder:
         kind = TimestampType.CREATE_TIME
-        spool = WindowSpool(Path(folder) / "w", codec=CODECS[codec], salt=new_salt(), timestamp_type=kind)
+        packed = CODECS[codec] if isinstance(codec, str) else codec
+        spool = WindowSpool(Path(folder) / "w", codec=packed, salt=new_salt(), timestamp_type=kind)
         for start in range(0, len(rows), block):
             part = rows[start : start + block]
             spool.add(len(part), encode_rows(part))

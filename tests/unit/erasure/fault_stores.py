@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from millpond.errors import WrongUsage
+from millpond.storage.contract import ObjectVersion
 from millpond.storage.memory import MemoryStore
 
 CALLS = ("put_if_absent", "put_if_match", "open", "head", "list", "list_versions", "delete_version")
@@ -69,3 +70,12 @@ class Locked(MemoryStore):
 
     def delete_version(self, key: str, version: str) -> None:
         raise WrongUsage(f"cannot delete {key}: AccessDenied: Access Denied (HTTP 403)", hint="none")
+
+
+class Lagging(MemoryStore):
+    """While `lags`, listings show the newest version of a key alone."""
+
+    lags = False
+
+    def list_versions(self, prefix: str) -> Iterator[ObjectVersion]:
+        return (version for version in super().list_versions(prefix) if version.latest or not self.lags)

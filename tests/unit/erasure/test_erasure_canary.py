@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from millpond.archive.facts import Redaction
+from millpond.archive.window import open_window
 from millpond.erasure.request import parse_request
-from millpond.errors import MillpondError
+from millpond.erasure.rewrite import Expected, opened
+from millpond.errors import DamagedArchive, MillpondError
 from millpond.storage.memory import MemoryStore
 from tests.unit.erasure.archive_builder import (
     KEY_PLACE,
@@ -119,6 +121,23 @@ def anything(store: MemoryStore) -> Pond:
     with window(rows, of=other, first=0, last=3, archive_id=CANARY) as (facts, body):
         store.put_if_absent(pond.layout.object(other, facts.name), body)
     return pond
+
+
+def test_a_forged_header_is_not_repeated() -> None:
+    store = MemoryStore()
+    pond = Pond(store)
+    key = pond.write([row(0, b"ben")], codec="null")
+    content = store.open(key).read().replace(b"create_time", b"canary-7f3a91", 1)
+    forged = content.replace(b"\x16canary-7f3a91", b"\x1acanary-7f3a91", 1)
+    info = store.put_if_match(key, forged, store.head(key).etag)  # type: ignore[union-attr]
+    what = pond.layout.parse(key)
+    with store.open(key) as stream, pytest.raises(MillpondError) as quoting:
+        open_window(stream)
+    assert holds_canary(everything_said(quoting.value)), "the archive's own message quotes it"
+    expected = Expected(pond.archive_id, what.partition, what.name)  # type: ignore[union-attr, arg-type]
+    with pytest.raises(DamagedArchive) as refused, opened(store, info, expected):
+        pass
+    assert not holds_canary(everything_said(refused.value))
 
 
 def test_nothing_that_a_run_stores_or_logs_holds_an_identifier(caplog: pytest.LogCaptureFixture, capfd: Any) -> None:

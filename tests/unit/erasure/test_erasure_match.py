@@ -149,6 +149,16 @@ def test_a_list_without_hits_comes_back_as_the_same_list() -> None:
     assert found.kept([], found.tally()) == []
 
 
+def test_an_identifier_is_hashed_once_until_it_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    hashed = []
+    monkeypatch.setattr(match, "REMEMBERED", 3)
+    monkeypatch.setattr(match, "keyed_hash", lambda _, identifier: hashed.append(identifier) or "")
+    found = Matcher([place()], {"customer_id": []}, KEYS)
+    for key in (b"a", b"b", b"a", b"c", b"d", b"a"):
+        found.kept([row(0, key)], found.tally())
+    assert hashed == [b"a", b"b", b"c", b"d", b"a"]
+
+
 def test_what_is_remembered_stays_bounded_and_right(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(match, "REMEMBERED", 3)
     found = matcher(place(), customer_id="42")

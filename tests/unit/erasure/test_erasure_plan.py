@@ -68,8 +68,10 @@ def test_a_plan_holds_hashes_and_no_identifier(pond: Pond, store: MemoryStore) -
 
 def test_the_order_of_subjects_does_not_show(pond: Pond) -> None:
     pond.write([row(0, b"a")])
-    one = pond.plan(request("anna", "ben", "anna"))
-    assert pond.plan(request("ben", "anna")) == one
+    one = pond.plan(request("anna", "ben", "carl", "dora", "anna"))
+    hashes = one["request"]["hashes"]["customer_id"]
+    assert (hashes, len(hashes)) == (sorted(hashes), 4)
+    assert pond.plan(request("dora", "ben", "carl", "anna")) == one
 
 
 def test_a_topic_that_the_policy_does_not_classify_is_an_exception(pond: Pond) -> None:
@@ -99,6 +101,7 @@ def test_only_topics_that_the_request_names_are_in_scope(pond: Pond, store: Memo
     pond.write([row(0, b"anna")])
     other = pond.write([row(0, b"anna")], of=partition("payments"))
     store.put_if_absent("pond/topics/payments/foreign", b"x")
+    store.put_if_absent("pond/topics/nowhere", b"x")
     topics = {"orders": searched(), "payments": searched()}
     receipt = pond.run(request("anna", topics=topics, patterns=["ord.*"]))
     assert list(receipt["scope"]) == ["orders"]
@@ -216,6 +219,7 @@ def test_a_window_written_into_the_scope_after_the_plan_stops_the_receipt(pond: 
         ("2025-12-15T08:00:00Z", NOW, "2026-01-15", 17, True),
         ("2026-01-31T23:59:59Z", 1_772_323_199_000, "2026-02-28", 28, True),
         ("2026-01-31T23:59:59Z", 1_772_323_200_000, "2026-02-28", 29, False),
+        ("2026-03-31T00:00:00Z", NOW + 90 * 86_400_000, "2026-04-30", 1, True),
         ("2025-11-15T08:00:00+02:00", NOW, "2025-12-15", 47, False),
     ],
 )

@@ -1,15 +1,22 @@
 from __future__ import annotations
 
+import zlib
 from dataclasses import replace
+from pathlib import Path
 
+import fastavro
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from millpond.archive.codecs import CODECS, Codec
 from millpond.archive.container import open_container
 from millpond.archive.facts import has_redactions
+from millpond.erasure.run import redact_unit
+from millpond.errors import MillpondError, WrongUsage
 from millpond.storage.memory import MemoryStore
 from tests.unit.erasure.archive_builder import (
+    KEY_PLACE,
     NOW,
     RUN,
     VALUE_PLACE,
@@ -20,6 +27,7 @@ from tests.unit.erasure.archive_builder import (
     searched,
     without,
 )
+from tests.unit.erasure.fault_stores import Counting, Meddled
 
 KEYS = [b"anna", b"ben", b"carl", b"", None]
 
@@ -94,6 +102,35 @@ def test_a_rewritten_window_says_what_was_done_and_under_a_new_salt(pond: Pond) 
     assert info.metadata == after.to_object_metadata()
 
 
+def test_any_avro_reader_reads_what_is_left(pond: Pond) -> None:
+    key = pond.write(records(b"anna", b"ben", b"anna", None), block=2)
+    pond.run(request("anna", topics={"orders": searched({**KEY_PLACE, "required": False})}))
+    found = list(fastavro.reader(pond.store.open(key)))
+    assert [(record["offset"], record["key"], record["value"]) for record in found] == [
+        (1, b"ben", b"{}"),
+        (3, None, b"{}"),
+    ]
+
+
+def test_a_disk_that_fails_is_a_failure_of_the_line(tmp_path: Path) -> None:
+    store = Meddled()
+    pond = Pond(store)
+    pond.write(records(b"anna"))
+    pond.plan(request("anna"))
+    spool = tmp_path / "spool"
+    spool.mkdir()
+    store.before["put_if_absent"] = lambda key: spool.rmdir() if "/scans/" in key else None
+    what = {"run_id": RUN, "unit": 0, "units": 1, "spool": spool, "now_ms": lambda: NOW}
+    assert redact_unit(store, pond.layout, pond.secret, **what) == 1
+    with pytest.raises(MillpondError, match=r"cannot spool to .*/spool: No such file"):
+        pond.reconcile()
+    with pytest.raises(WrongUsage, match="spool"):
+        redact_unit(store, pond.layout, pond.secret, **what)
+    store.before.clear()
+    assert pond.redact() == 0
+    assert pond.reconcile()["status"] == "COMPLETE"
+
+
 def test_the_sync_marker_and_codec_stay(pond: Pond) -> None:
     key = pond.write(records(b"anna", b"ben"), codec="deflate")
     with pond.store.open(key) as stream:
@@ -102,6 +139,22 @@ def test_the_sync_marker_and_codec_stay(pond: Pond) -> None:
     with pond.store.open(key) as stream:
         after = open_container(stream)
     assert (after.sync, after.codec) == (before.sync, before.codec)
+
+
+def test_an_untouched_block_is_copied_and_not_compressed_again(pond: Pond) -> None:
+    """Another version, level or library would give other bytes."""
+    stored = Codec("deflate", lambda data: _deflated(data, 0), CODECS["deflate"].decompress)
+    ben = [row(n, b"ben", b"abcabd" * 50) for n in range(4)]
+    key = pond.write([*ben, row(4, b"anna")], codec=stored, block=4)
+    (_, before) = pond.read(key)
+    pond.run(request("anna"))
+    assert [block.block for block in pond.read(key)[1]] == [before[0].block]
+    assert before[0].block.stored != CODECS["deflate"].compress(before[0].encoded)
+
+
+def _deflated(data: bytes, level: int) -> bytes:
+    packer = zlib.compressobj(level, wbits=-zlib.MAX_WBITS)
+    return packer.compress(data) + packer.flush()
 
 
 def test_a_window_that_loses_all_its_records_stays_and_covers_the_same(pond: Pond) -> None:
@@ -142,6 +195,21 @@ def test_several_windows_and_partitions_are_shared_by_units(pond: Pond) -> None:
         assert pond.redact(unit=unit, units=3) == 0
     assert pond.reconcile()["objects"]["dropped"] == 5
     assert all(pond.rows(key) == records(b"anna", b"ben")[1:] for key in keys)
+
+
+def test_a_line_with_a_result_is_not_worked_on_again() -> None:
+    store = Counting(MemoryStore())
+    pond = Pond(store)  # type: ignore[arg-type]
+    for number in range(5):
+        pond.write(records(b"anna", b"ben"), of=partition(number=number))
+    pond.plan(request("anna"))
+    costs = []
+    for _ in range(2):
+        before = store.calls
+        pond.redact()
+        costs.append(store.calls - before)
+    assert costs[1] <= 5 + 5, "a look at each result, and the plan"
+    assert costs[0] > 5 * costs[1]
 
 
 def test_a_field_of_the_value_is_matched_and_everything_else_is_kept(pond: Pond) -> None:

@@ -12,7 +12,7 @@ from millpond.storage.contract import ObjectStore
 from millpond.storage.folder import FolderStore
 from millpond.storage.memory import MemoryStore
 from tests.unit.erasure.archive_builder import RUN, Pond, request, row, window
-from tests.unit.erasure.fault_stores import Locked, Meddled
+from tests.unit.erasure.fault_stores import Lagging, Locked, Meddled
 
 ANNA, BEN, CARL = row(0, b"anna"), row(1, b"ben"), row(2, b"carl")
 SPAN = {"first": 0, "last": 2}
@@ -291,6 +291,37 @@ def test_an_overwrite_during_the_purge_never_costs_the_good_copy() -> None:
     garbage, good = pond.versions(key)
     assert pond.rows(key, good.version) == [BEN]
     assert exceptions(receipt) == [("damaged", garbage.version), ("unexplained version", good.version)]
+
+
+def test_what_an_unfinished_round_left_alone_is_told_once() -> None:
+    store = Meddled()
+    pond = Pond(store)
+    pond.write([ANNA, BEN, CARL])
+    key = pond.write([ANNA, CARL], **SPAN)
+    pond.plan(request("anna"))
+
+    def append(_: str) -> None:
+        store.before.clear()
+        pond.write([CARL], **SPAN)
+
+    store.before["delete_version"] = append
+    assert pond.redact() == 0
+    receipt = pond.reconcile()
+    assert [pond.rows(key, info.version) for info in pond.versions(key)] == [[CARL], [ANNA, BEN, CARL]]
+    assert [kind for kind, _ in exceptions(receipt)] == ["unexplained version"]
+
+
+def test_an_older_version_that_only_a_later_listing_shows_stops_the_receipt() -> None:
+    store = Lagging()
+    pond = Pond(store)
+    pond.write([ANNA, BEN])
+    pond.write([BEN], first=0, last=1)
+    store.lags = True
+    pond.plan(request("anna"))
+    pond.redact()
+    store.lags = False
+    with pytest.raises(RefusedForSafety, match="is not as its redaction left it"):
+        pond.reconcile()
 
 
 def test_a_window_that_changed_after_its_result_stops_the_receipt(pond: Pond) -> None:

@@ -1,0 +1,1 @@
+"""The benchmark: `python -m tests.bench`. It measures, prints and writes; it never fails on time."""
