@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import sys
-import time
 
 from batch_jobs.place import unit_of
+from millpond.clock import now_ms
 from millpond.erasure.run import redact_unit
 from millpond.erasure.secret import load_secret
 from millpond.errors import MillpondError
@@ -34,7 +34,7 @@ def main() -> int:
                 unit=unit,
                 units=settings.units,
                 spool=spool,
-                now_ms=lambda: time.time_ns() // 1_000_000,
+                now_ms=now_ms,
             )
     except MillpondError as error:
         _LOG.error("%s", error)

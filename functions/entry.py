@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from functools import wraps
 from typing import Annotated, Any, TypedDict, TypeVar
@@ -61,7 +60,3 @@ def started(model: type[E]) -> Callable[[Callable[[E], R]], Callable[[Any, Lambd
         return handle
 
     return decorate
-
-
-def now_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
-from functions.entry import Planned, RunEvent, now_ms, started
+from functions.entry import Planned, RunEvent, started
+from millpond.clock import now_ms
 from millpond.cluster.snapshot import compacted_topics
 from millpond.erasure.plan import plan_redaction
 from millpond.erasure.request import parse_request

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functions.entry import Planned, RunEvent, now_ms, started
+from functions.entry import Planned, RunEvent, started
+from millpond.clock import now_ms
 from millpond.restore.plan import plan_restore
 from millpond.restore.request import parse_request
 from millpond.settings.parts import ArchiveSettings

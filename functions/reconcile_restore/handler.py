@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functions.entry import RunEvent, now_ms, started
+from functions.entry import RunEvent, started
+from millpond.clock import now_ms
 from millpond.restore.reconcile import reconcile_restore
 from millpond.settings.parts import ArchiveSettings
 

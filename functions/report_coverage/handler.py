@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functions.entry import ScheduledEvent, now_ms, started
+from functions.entry import ScheduledEvent, started
+from millpond.clock import now_ms
 from millpond.settings.parts import ArchiveSettings
 from millpond.verify.coverage import report_coverage
 

@@ -21,6 +21,7 @@ from local.processes import sigterm_as_exit
 from local.topics import differences, digest, read_topic
 from millpond.archive.catalog import list_incarnations
 from millpond.archive.documents import Json
+from millpond.clock import now_ms
 from millpond.errors import DamagedArchive
 from millpond.kafka.admin import Cluster
 from millpond.kafka.settings import ClusterAddress
@@ -69,7 +70,7 @@ def play(screen: Screen, kafka: KafkaCluster, aws: LocalAws, orders: int) -> tup
     findings, bootstrap = Findings(), kafka.bootstrap()
     with screen.step(f"produce some {orders} records of a shop into three topics"):
         _make_topics(bootstrap)
-        shop.produce_shop(bootstrap, orders, now_ms=time.time_ns() // 1_000_000)
+        shop.produce_shop(bootstrap, orders, now_ms=now_ms())
     with screen.step("cdk bootstrap, cdk deploy: bucket, consumer, functions, jobs, state machines"):
         deployed = deploy(aws, bootstrap, list(shop.TOPICS))
     with screen.step("the ECS consumer backs up to S3") as told:

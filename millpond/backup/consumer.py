@@ -29,6 +29,7 @@ from millpond.backup.spool import SpoolFolder
 from millpond.backup.topics import TopicWatch
 from millpond.backup.upload import Stored, Uploads
 from millpond.backup.window import BlockWriter, OpenWindow
+from millpond.clock import now_ms
 from millpond.errors import MillpondError, TryAgain
 from millpond.kafka.admin import Cluster, TopicDescription
 from millpond.kafka.places import Place, position
@@ -37,6 +38,7 @@ from millpond.storage.contract import ObjectStore
 _LOG = logging.getLogger(__name__)
 _BATCH, _BATCH_WAIT_S = 500, 0.2
 _TICK_S = 0.05
+_SEARCH_EVERY_S = 1.0
 _STOP_WITHIN_S = 8.0
 _POSITION_GONE = {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._LOG_TRUNCATION}
 _TOPIC_GONE = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION}
@@ -69,7 +71,7 @@ class BackupConsumer:
         self._paused: set[Place] = set()
         self._subscribed: list[str] = []
         self._closing = False
-        self._next_tick = 0.0
+        self._next_tick = self._next_search = 0.0
         self._writer = BlockWriter()
         self._pool = ThreadPoolExecutor(4, thread_name_prefix="questions")
         self._starts: Question[list[Start]] = Question(self._pool)
@@ -143,20 +145,26 @@ class BackupConsumer:
         self._without_start |= {(p.topic, p.partition) for p in partitions} - self.failed.keys()
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        places = {(p.topic, p.partition) for p in partitions}
+        # Called even for none: else the client unassigns all of them itself, and fails at those that are not read.
+        consumer.incremental_unassign([TopicPartition(*place) for place in places & self.active.keys()])
         if self._closing:
             return
-        for place in {(p.topic, p.partition) for p in partitions}:
-            self._without_start.discard(place)
-            self._give_up(place, time.monotonic())
+        self._without_start -= places
+        for place in places & self.active.keys():
+            self._leave(place, time.monotonic())
 
     def _give_up(self, place: Place, now: float) -> None:
         """Stops reading; what was read is stored."""
-        partition = self.active.pop(place, None)
-        if partition is not None:
+        if place in self.active:
             self._consumer.incremental_unassign([TopicPartition(*place)])
-            partition.close(now)
-            self._leaving.append(partition)
-            self._paused.discard(place)
+            self._leave(place, now)
+
+    def _leave(self, place: Place, now: float) -> None:
+        partition = self.active.pop(place)
+        partition.close(now)
+        self._leaving.append(partition)
+        self._paused.discard(place)
 
     def _relocate(self, place: Place, now: float) -> None:
         """Stops reading, and goes on where the archive says once it holds what was read so far."""
@@ -173,13 +181,15 @@ class BackupConsumer:
                 partition.discard_unconfirmed()
 
     def _find_starts(self, now: float) -> None:
-        for start in self._starts.answer(now) or []:
+        found = self._starts.answer(now)
+        for start in found or []:
             self._begin(start, now)
+        if found is not None and self._without_start:
+            self._next_search = now + _SEARCH_EVERY_S  # some topics are gone; the group will take them from us
         pending = {partition.place for partition in self._leaving}
         wanted = sorted(self._without_start - pending)
-        if wanted:
-            now_ms = time.time_ns() // 1_000_000
-            self._starts.ask(lambda: find_starts(self._store, self._layout, self._cluster, wanted, now_ms), now)
+        if wanted and now >= self._next_search:
+            self._starts.ask(lambda: find_starts(self._store, self._layout, self._cluster, wanted, now_ms()), now)
 
     def _begin(self, start: Start, now: float) -> None:
         place = start.partition.topic, start.partition.partition

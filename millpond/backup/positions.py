@@ -37,18 +37,19 @@ class Start:
 def find_starts(
     store: ObjectStore, layout: Layout, cluster: Cluster, places: Iterable[Place], now_ms: int
 ) -> list[Start]:
-    """The start of each place whose topic exists. Writes gap markers and events that the way there asks for."""
+    """The start of each place that exists. Writes gap markers and events that the way there asks for."""
     wanted = list(places)
     topics = cluster.describe({topic for topic, _ in wanted})
-    partitions = [
-        PartitionId(Incarnation(topic, topics[topic].topic_id), number) for topic, number in wanted if topic in topics
-    ]
-    found = [(partition.topic, partition.partition) for partition in partitions]
-    log_starts, log_ends = cluster.log_starts(found), cluster.ends(found)
+    # A topic that was made again may have fewer partitions than the group still hands out.
+    found = [place for place in wanted if place[0] in topics and place[1] < topics[place[0]].partitions]
+    partitions = [PartitionId(Incarnation(topic, topics[topic].topic_id), number) for topic, number in found]
+    log_starts = cluster.log_starts(found)
     for incarnation in sorted({partition.incarnation for partition in partitions}):
         note_recreation(store, layout, incarnation, now_ms)
     with ThreadPoolExecutor(_LISTINGS_AT_ONCE, thread_name_prefix="listing") as pool:
         listings = list(pool.map(lambda partition: read_partition(store, layout, partition), partitions))
+    # Asked last: another worker may have stored, before it was listed, what was written after an earlier question.
+    log_ends = cluster.ends(found)
     return [
         start_of(store, layout, listing, log_start=log_starts[place], log_end=log_ends[place], now_ms=now_ms)
         for place, listing in zip(found, listings, strict=True)

@@ -14,6 +14,7 @@ from millpond.archive.keys import Incarnation, Layout, PartitionId
 from millpond.backup.consumer import BackupConsumer
 from millpond.backup.options import BackupOptions
 from millpond.backup.spool import SpoolFolder
+from millpond.clock import now_ms
 from millpond.errors import MillpondError, RefusedForSafety, WrongUsage
 from millpond.kafka.admin import Cluster, TopicDescription
 from millpond.kafka.places import Place
@@ -45,7 +46,7 @@ def run_backup(
         MillpondError: A partition was stopped (`once`), or the store refused.
     """
     topics = matching_topics(cluster, options)
-    identity = open_or_create(store, layout, cluster_id=cluster.cluster_id(), now_ms=time.time_ns() // 1_000_000)
+    identity = open_or_create(store, layout, cluster_id=cluster.cluster_id(), now_ms=now_ms())
     refuse_foreign_group(cluster, options.group_id or f"millpond-{identity.archive_id}", identity)
     targets = _targets(cluster, topics) if options.once else {}
     spool = SpoolFolder(options.spool)

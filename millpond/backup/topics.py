@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from concurrent.futures import Executor
 
 from millpond.archive.keys import Layout
 from millpond.backup.background import Question
+from millpond.clock import now_ms
 from millpond.cluster import snapshot
 from millpond.kafka.admin import Cluster, TopicDescription
 from millpond.kafka.selection import Selection
@@ -34,7 +34,7 @@ class TopicWatch:
         names = self._selection.match(self._cluster.topic_names())
         found = self._cluster.describe(names)
         if found and found != self._written:
-            taken = snapshot.take(self._cluster, found, now_ms=time.time_ns() // 1_000_000)
+            taken = snapshot.take(self._cluster, found, now_ms=now_ms())
             snapshot.write(self._store, self._layout, taken)
             self._written = found
         return found

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import random
 import threading
-import time
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,7 +15,8 @@ from millpond.archive.keys import Layout, PartitionId
 from millpond.archive.names import GapName, GapReason
 from millpond.backup.partition import Closed, PartitionBackup
 from millpond.backup.store_window import store_window
-from millpond.errors import TryAgain
+from millpond.clock import now_ms
+from millpond.errors import MillpondError, TryAgain
 from millpond.storage.contract import ObjectStore
 
 _LOG = logging.getLogger(__name__)
@@ -81,10 +81,15 @@ class Uploads:
                 pause = min(2 * pause, _LONGEST_PAUSE_S)
 
     def _put(self, closed: Closed) -> str:
-        now_ms = time.time_ns() // 1_000_000
+        at_ms = now_ms()
         if closed.window is None:
             name = GapName(closed.first, closed.last, GapReason.EMPTY)
-            return write_gap(self._store, self._layout, Gap(closed.partition, name, now_ms, {"records": 0}))
-        closed.window.wait_written()
-        facts = closed.facts(self._identity.archive_id, now_ms)
+            return write_gap(self._store, self._layout, Gap(closed.partition, name, at_ms, {"records": 0}))
+        try:
+            closed.window.wait_written()
+        except OSError as error:
+            raise MillpondError(
+                f"cannot spool {closed.partition}: {error.strerror}", hint="make room in the --spool folder"
+            ) from error
+        facts = closed.facts(self._identity.archive_id, at_ms)
         return store_window(self._store, self._layout, closed.window.spool, facts)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-import time
 from pathlib import Path
 
 from millpond.archive.documents import Json
 from millpond.cli.outcome import Outcome
+from millpond.clock import now_ms
 from millpond.cluster.snapshot import compacted_topics
 from millpond.erasure.plan import plan_redaction
 from millpond.erasure.request import parse_request
@@ -26,10 +26,10 @@ def run(settings: EraseRunSettings) -> Outcome:
     store, layout = settings.open_archive()
     run_id = settings.run_id or f"{request.request_id}"
     compacted = compacted_topics(store, layout, request.policy.topics)
-    plan_redaction(store, layout, secret, request, run_id=run_id, now_ms=_now_ms(), compacted=compacted)
+    plan_redaction(store, layout, secret, request, run_id=run_id, now_ms=now_ms(), compacted=compacted)
     with spool_folder(settings.spool) as spool:
-        redact_unit(store, layout, secret, run_id=run_id, unit=0, units=1, spool=spool, now_ms=_now_ms)
-    receipt = reconcile_redaction(store, layout, run_id=run_id, now_ms=_now_ms())
+        redact_unit(store, layout, secret, run_id=run_id, unit=0, units=1, spool=spool, now_ms=now_ms)
+    receipt = reconcile_redaction(store, layout, run_id=run_id, now_ms=now_ms())
     return Outcome(receipt, _text(receipt))
 
 
@@ -53,7 +53,3 @@ def _text(receipt: Json) -> str:
     lines += [f"  exception: {exception}" for exception in receipt["exceptions"]]
     lines += [f"  not searched: {item['what']}" for item in receipt["not_searched"]]
     return "\n".join(lines)
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

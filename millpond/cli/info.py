@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime
 
 from millpond.archive.documents import Json
 from millpond.cli.outcome import Outcome
+from millpond.clock import now_ms
 from millpond.settings.info import InfoSettings
 from millpond.verify.coverage import coverage_of
 
@@ -16,7 +16,7 @@ _FOUND_A_PROBLEM = 3
 
 def run(settings: InfoSettings) -> Outcome:
     store, layout = settings.open_archive()
-    report = coverage_of(store, layout, now_ms=time.time_ns() // 1_000_000)
+    report = coverage_of(store, layout, now_ms=now_ms())
     return Outcome(report, _text(report), _FOUND_A_PROBLEM if report["unexplained"] else 0)
 
 

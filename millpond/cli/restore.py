@@ -7,6 +7,7 @@ import time
 
 from millpond.archive.documents import Json
 from millpond.cli.outcome import Outcome, progress
+from millpond.clock import now_ms
 from millpond.errors import MillpondError
 from millpond.restore.plan import plan_restore
 from millpond.restore.prepare import prepare_restore
@@ -20,7 +21,7 @@ Settings = RestoreSettings
 def run(settings: RestoreSettings) -> Outcome:
     store, layout = settings.open_archive()
     run_id = settings.run_id or time.strftime("%Y%m%d-%H%M%S", time.gmtime())
-    plan = plan_restore(store, layout, settings.request(), run_id=run_id, now_ms=_now_ms(), dry_run=settings.dry_run)
+    plan = plan_restore(store, layout, settings.request(), run_id=run_id, now_ms=now_ms(), dry_run=settings.dry_run)
     if settings.dry_run:
         return Outcome(plan, _plan_text(plan) + "\nnothing was written")
     if not plan["lines"]:
@@ -32,7 +33,7 @@ def run(settings: RestoreSettings) -> Outcome:
         failed = restore_unit(store, layout, cluster, run_id=run_id, progress=_Sum(told, plan["offsets"]))
     if failed:
         raise failed[0] if len(failed) == 1 else _together(failed, run_id)
-    report = reconcile_restore(store, layout, run_id=run_id, now_ms=_now_ms())
+    report = reconcile_restore(store, layout, run_id=run_id, now_ms=now_ms())
     return Outcome(report, _report_text(report))
 
 
@@ -74,7 +75,3 @@ def _report_text(report: Json) -> str:
     if zero:
         lines.append(f"  known deviation: {zero} records with timestamp 0 have the time of writing")
     return "\n".join([*lines, *(f"  warning: {warning}" for warning in report["warnings"])])
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

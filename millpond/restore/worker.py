@@ -19,6 +19,7 @@ from millpond.archive.documents import Json
 from millpond.archive.encode import encode_rows
 from millpond.archive.keys import Layout
 from millpond.archive.runs import Run
+from millpond.clock import now_ms
 from millpond.errors import DamagedArchive, MillpondError, RefusedForSafety
 from millpond.kafka.admin import Cluster
 from millpond.kafka.places import Place
@@ -63,7 +64,7 @@ def restore_unit(
             _LOG.info("restored %s-%d", *place)
         except MillpondError as error:
             _LOG.error("cannot restore %s-%d: %s", *place, error.args[0])
-            run.write_failure(number, time.time_ns() // 1_000_000, str(error.args[0]))
+            run.write_failure(number, now_ms(), str(error.args[0]))
             failed.append(error)
     return failed
 

@@ -9,11 +9,11 @@ import dataclasses
 import hashlib
 import io
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from millpond.clock import now_ms
 from millpond.storage.contract import (
     NO_METADATA,
     AlreadyThere,
@@ -33,14 +33,10 @@ class _Stored:
     marker: bool = False
 
 
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
-
-
 class MemoryStore:
     """Versions are `v1`, `v2`, ... in the order of the writes, over all keys."""
 
-    def __init__(self, *, clock_ms: Callable[[], int] = _now_ms) -> None:
+    def __init__(self, *, clock_ms: Callable[[], int] = now_ms) -> None:
         self._clock_ms = clock_ms
         self._lock = threading.Lock()
         self._history: dict[str, list[_Stored]] = {}  # oldest first, never an empty list

@@ -230,5 +230,5 @@ def test_offsets_at_the_end_of_the_range_are_covered_like_others() -> None:
     assert next_position([Span(0, end)], start=0) == 2**63
 
 
-def test_the_length_of_a_span_counts_both_ends() -> None:
-    assert (len(Span(5, 5)), len(Span(0, 99))) == (1, 100)
+def test_the_size_of_a_span_counts_both_ends() -> None:
+    assert (Span(5, 5).size, Span(0, 99).size, Span(0, 2**63 - 1).size) == (1, 100, 2**63)

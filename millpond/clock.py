@@ -1,0 +1,10 @@
+"""The wall clock, in the archive's unit."""
+
+from __future__ import annotations
+
+import time
+
+
+def now_ms() -> int:
+    """Milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000
