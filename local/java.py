@@ -28,13 +28,15 @@ def ahead_of_time_cache(jars: Sequence[Path]) -> Path:
 def java_command(
     main: str, *arguments: str | Path, jars: Sequence[Path], heap: str, log: Path, options: Sequence[str] = FAST_JVM
 ) -> list[str]:
-    """The whole command line; the program's log goes to the file `log` (slf4j-simple)."""
+    """The whole command line; the program's log goes to the file `log` (slf4j-simple), scratch files beside it."""
     cache = ahead_of_time_cache(jars)
     return [
         str(JAVA),
         f"-Xmx{heap}",
         *options,
         *([f"-XX:AOTCache={cache}"] if cache.exists() else []),
+        "-XX:-UsePerfData",  # a file in the machine's temporary folder that nobody asked for
+        f"-Djava.io.tmpdir={log.parent}",  # native libraries are unpacked there, and stay after a kill
         f"-Dorg.slf4j.simpleLogger.logFile={log}",
         "-Dorg.slf4j.simpleLogger.showDateTime=true",
         "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd HH:mm:ss.SSS",

@@ -54,7 +54,7 @@ def table_of(title: str, columns: list[str], rows: list[list[str]]) -> str:
     table = Table(*columns, title=title, title_justify="left")
     for row in rows:
         table.add_row(*row)
-    console = Console(width=110, highlight=False)
+    console = Console(width=128, highlight=False)
     with console.capture() as captured:
         console.print(table)
     return captured.get()
