@@ -82,10 +82,16 @@ class Backup(Container):
 
 
 class Jobs(Container):
-    """The Batch jobs: how large each one is, how many cores may run at once, and how long one may take."""
+    """The Batch jobs: how large each is, how many cores run at once, how long one may take, how much it is given."""
 
     max_vcpus: int = Field(default=64, ge=1)
     timeout_h: int = Field(default=24, ge=1, le=14 * 24)
+    bytes_per_job: int | None = Field(default=None, ge=1)
+
+    @property
+    def sharing(self) -> dict[str, str]:
+        """The planners' variable, where it is set; else the product decides."""
+        return {} if self.bytes_per_job is None else {"MILLPOND_BYTES_PER_UNIT": str(self.bytes_per_job)}
 
 
 class Network(Section):

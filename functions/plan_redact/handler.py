@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict
 from functions.entry import Planned, RunEvent, started
 from millpond.clock import now_ms
 from millpond.cluster.snapshot import compacted_topics
-from millpond.erasure.plan import plan_redaction
+from millpond.erasure.plan import BYTES_PER_UNIT, plan_redaction
 from millpond.erasure.request import parse_request
 from millpond.erasure.secret import load_secret
 from millpond.erasure.sweeps import redact_run
@@ -40,6 +40,15 @@ def handler(event: Event) -> Planned:
         request = parse_request(read(inbox, key))
         compacted = compacted_topics(store, layout, request.policy.topics)
         secret = load_secret(settings.erasure_secret)
-        plan = plan_redaction(store, layout, secret, request, run_id=event.run_id, now_ms=now_ms(), compacted=compacted)
+        plan = plan_redaction(
+            store,
+            layout,
+            secret,
+            request,
+            run_id=event.run_id,
+            now_ms=now_ms(),
+            compacted=compacted,
+            bytes_per_unit=settings.bytes_per_unit or BYTES_PER_UNIT,
+        )
     inbox.delete_version(key, "")
     return {"run_id": event.run_id, "lines": plan["lines"], "units": plan["units"]}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from functions.entry import Planned, RunEvent, started
 from millpond.clock import now_ms
-from millpond.restore.plan import plan_restore
+from millpond.restore.plan import BYTES_PER_UNIT, plan_restore
 from millpond.restore.request import parse_request
-from millpond.settings.parts import ArchiveSettings
+from millpond.settings.parts import PlanSettings
 
 
 class Event(RunEvent):
@@ -17,7 +17,15 @@ class Event(RunEvent):
 
 @started(Event)
 def handler(event: Event) -> Planned:
-    store, layout = ArchiveSettings.from_environment().open_archive()
+    settings = PlanSettings.from_environment()
+    store, layout = settings.open_archive()
     request = parse_request(event.request)
-    plan = plan_restore(store, layout, request, run_id=event.run_id, now_ms=now_ms())
+    plan = plan_restore(
+        store,
+        layout,
+        request,
+        run_id=event.run_id,
+        now_ms=now_ms(),
+        bytes_per_unit=settings.bytes_per_unit or BYTES_PER_UNIT,
+    )
     return {"run_id": event.run_id, "lines": plan["lines"], "units": plan["units"]}

@@ -48,7 +48,8 @@ class OperationsStack(cdk.Stack):
     def _restore(self) -> RunMachine:
         to_brokers = {"MILLPOND_TO_BROKERS": ",".join(self._deployment.kafka.restore_brokers)}
         job = self._job("RestoreJob", module="batch_jobs.restore", environment=to_brokers)
-        plan = self._controllers.make(self, "PlanRestore", module="plan_restore")
+        sharing = self._deployment.jobs.sharing
+        plan = self._controllers.make(self, "PlanRestore", module="plan_restore", environment=sharing)
         prepare = self._controllers.make(
             self, "PrepareRestore", module="prepare_restore", environment=to_brokers, network=self._network
         )
@@ -72,8 +73,8 @@ class OperationsStack(cdk.Stack):
     def _redact(self) -> RunMachine:
         secret = {"MILLPOND_ERASURE_SECRET": self._erasure.secret.secret_arn}
         job = self._job("RedactJob", module="batch_jobs.redact", environment=secret)
-        inbox = {"MILLPOND_INBOX": self._erasure.inbox_url}
-        plan = self._controllers.make(self, "PlanRedact", module="plan_redact", environment={**secret, **inbox})
+        accepting = {**secret, "MILLPOND_INBOX": self._erasure.inbox_url, **self._deployment.jobs.sharing}
+        plan = self._controllers.make(self, "PlanRedact", module="plan_redact", environment=accepting)
         reconcile = self._controllers.make(self, "ReconcileRedact", module="reconcile_redact")
         self._grant(job, write=["runs", "erasures", "topics"])
         self._archive.grant_purge(job.role, "topics")

@@ -120,6 +120,8 @@ def _config(bootstrap: str, topics: list[str]) -> str:
     tables: dict[str, dict[str, Any]] = {
         "kafka": {"brokers": bootstrap.split(","), "security": "plaintext"},
         "backup": {"topics": topics, "max_age_s": 5},
+        # So little that even the demo's runs are shared by several jobs.
+        "jobs": {"bytes_per_job": 256 << 10},
         "network": {"create": True},
     }
     lines = [f"{name} = {json.dumps(value)}" for name, value in fields.items()]

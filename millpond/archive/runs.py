@@ -131,6 +131,6 @@ class Run:
         return parse_object(read(self.store, self.key(*parts)), self.key(*parts))
 
 
-def units_for(lines: int) -> int:
-    """How many workers share that many lines."""
-    return min(lines, MOST_UNITS)
+def units_for(lines: int, size_bytes: int, *, bytes_per_unit: int) -> int:
+    """How many workers share that many lines: starting one takes tens of seconds, so none gets only a little."""
+    return min(lines, MOST_UNITS, max(1, -(-size_bytes // bytes_per_unit)))

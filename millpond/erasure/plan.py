@@ -28,6 +28,9 @@ from millpond.storage.contract import NoSuchObject, ObjectStore, ObjectVersion, 
 SEARCHED, EXEMPT, OTHER_TYPES, UNCLASSIFIED = "searched", "none", "other types", "unclassified"
 """What the policy says of an archived topic: places of the request's types; `none`; places of other types; nothing."""
 
+BYTES_PER_UNIT = 1 << 30
+"""Stored bytes that are worth a worker of their own."""
+
 Ends: TypeAlias = dict[str, dict[str, dict[str, int]]]
 """First offset that was not archived at planning, by topic, topic id and partition."""
 
@@ -41,6 +44,7 @@ def plan_redaction(
     run_id: str,
     now_ms: int,
     compacted: Set[str] = frozenset(),
+    bytes_per_unit: int = BYTES_PER_UNIT,
 ) -> Json:
     """Writes the plan of a redact run, or finds the one of an earlier try, and returns its document.
 
@@ -66,7 +70,7 @@ def plan_redaction(
         survey.add(key, versions)
     _refuse_patterns_without_topics(request.topics, survey.topics)
     store_policy(store, layout, request.policy)
-    return _written(run, asked, survey, archive_id, now_ms)
+    return _written(run, asked, survey, archive_id, now_ms, bytes_per_unit)
 
 
 def partition_end(ends: Ends, partition: PartitionId) -> int:
@@ -185,19 +189,20 @@ class _Survey:
             yield {"kind": "foreign objects", "topic": None, "objects": elsewhere}
 
 
-def _written(run: Run, asked: Json, survey: _Survey, archive_id: str, now_ms: int) -> Json:
+def _written(run: Run, asked: Json, survey: _Survey, archive_id: str, now_ms: int, bytes_per_unit: int) -> Json:
     searched = [scope for scope in survey.topics.values() if scope.classified == SEARCHED]
+    size_bytes = sum(scope.size_bytes for scope in searched)
     document = {
         "request": asked,
         "run_id": run.run_id,
         "archive_id": archive_id,
         "planned_at": now_ms,
         "lines": len(survey.lines),
-        "units": units_for(len(survey.lines)),
+        "units": units_for(len(survey.lines), size_bytes, bytes_per_unit=bytes_per_unit),
         "totals": {
             "objects": len(survey.lines),
             "versions": sum(scope.versions for scope in searched),
-            "bytes": sum(scope.size_bytes for scope in searched),
+            "bytes": size_bytes,
         },
         "topics": {topic: scope.as_json() for topic, scope in survey.topics.items()},
         "ends": survey.ends,

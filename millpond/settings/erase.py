@@ -8,7 +8,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from millpond.settings.base import VerbSettings
-from millpond.settings.parts import ArchiveSettings
+from millpond.settings.parts import ArchiveSettings, PlanSettings
 from millpond.storage.contract import ObjectStore
 from millpond.storage.urls import open_store
 
@@ -31,7 +31,7 @@ class EraseRunSettings(_SecretSettings):
     spool: Path | None = Field(None, description="folder for windows being rewritten; by default a temporary one")
 
 
-class AcceptSettings(_SecretSettings):
+class AcceptSettings(_SecretSettings, PlanSettings):
     """The controller that accepts requests."""
 
     inbox: str = Field(description="s3://bucket where requests are put for one day", min_length=1)

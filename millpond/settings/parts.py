@@ -43,6 +43,12 @@ class ArchiveSettings(VerbSettings):
         return store, Layout(prefix)
 
 
+class PlanSettings(ArchiveSettings):
+    """The archive, and how much work is worth a worker."""
+
+    bytes_per_unit: int | None = Field(None, description="stored bytes for each worker of a run", ge=1)
+
+
 class ClusterSettings(VerbSettings):
     """How to reach the cluster that a verb reads or writes."""
 

@@ -129,7 +129,7 @@ class MemoryStore:
         return found
 
     def _below(self, prefix: str, after: str) -> Iterator[str]:
-        first = bisect.bisect_right(self._keys, after) if after > prefix else bisect.bisect_left(self._keys, prefix)
+        first = bisect.bisect_right(self._keys, after) if after >= prefix else bisect.bisect_left(self._keys, prefix)
         for index in range(first, len(self._keys)):
             if not self._keys[index].startswith(prefix):
                 return

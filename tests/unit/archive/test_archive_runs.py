@@ -202,12 +202,7 @@ def test_runs_do_not_see_each_other() -> None:
     assert json.loads(read(store, LAYOUT.run("restore", "r", "results", "0000000.json"))) == {}
 
 
-def test_a_plan_never_asks_for_more_workers_than_batch_allows() -> None:
-    assert [units_for(lines) for lines in (0, 1, 2, 10_000, 10_001, 10**6)] == [
-        0,
-        1,
-        2,
-        MOST_UNITS,
-        MOST_UNITS,
-        MOST_UNITS,
-    ]
+def test_work_is_shared_by_as_many_workers_as_its_bytes_are_worth_and_batch_takes() -> None:
+    shared = [units_for(lines, lines * 10, bytes_per_unit=10) for lines in (0, 1, 2, 10_000, 10_001, 10**6)]
+    assert shared == [0, 1, 2, MOST_UNITS, MOST_UNITS, MOST_UNITS]
+    assert [units_for(50, size, bytes_per_unit=100) for size in (0, 1, 100, 101, 10**9)] == [1, 1, 1, 2, 50]

@@ -189,7 +189,7 @@ def test_a_request_without_a_hit_has_a_receipt_too(pond: Pond) -> None:
 
 def test_several_windows_and_partitions_are_shared_by_units(pond: Pond) -> None:
     keys = [pond.write(records(b"anna", b"ben"), of=partition(number=number)) for number in range(5)]
-    document = pond.plan(request("anna"))
+    document = pond.plan(request("anna"), bytes_per_unit=1)
     assert (document["lines"], document["units"]) == (5, 5)
     for unit in range(3):
         assert pond.redact(unit=unit, units=3) == 0
