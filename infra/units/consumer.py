@@ -77,7 +77,7 @@ def _add_container(
         image=image.image,
         command=["python", "-m", "backup_consumer"],
         environment={"MILLPOND_SPOOL": SPOOL, "MILLPOND_LOG_FORMAT": "json", **environment},
-        stop_timeout=cdk.Duration.seconds(120),  # what Fargate allows at most: windows are flushed on SIGTERM
+        stop_timeout=cdk.Duration.seconds(120),  # what Fargate allows at most; the consumer needs some ten
         readonly_root_filesystem=True,
         logging=ecs.LogDriver.aws_logs(stream_prefix="backup", log_group=log_group(scope, "Logs", days=log_days)),
     )

@@ -11,7 +11,12 @@ from confluent_kafka import Producer
 
 TOPICS = {"orders": 6, "customers": 3, "payments": 4}
 """Partitions of each topic."""
-COMPACTED = ("customers",)
+SETTINGS = {
+    # Orders and payments are kept for ever: the events are up to thirty days old, Kafka's own retention is seven.
+    "orders": {"retention.ms": "-1"},
+    "customers": {"cleanup.policy": "compact"},
+    "payments": {"retention.ms": "-1"},
+}
 CUSTOMERS = 500
 FORGOTTEN = "c-000042"
 """The customer who asks to be forgotten."""

@@ -87,7 +87,7 @@ def play(screen: Screen, kafka: KafkaCluster, aws: LocalAws, orders: int) -> tup
 def _make_topics(bootstrap: str) -> None:
     cluster = Cluster(ClusterAddress(bootstrap))
     for topic, partitions in shop.TOPICS.items():
-        cluster.create_topic(topic, partitions, {"cleanup.policy": "compact"} if topic in shop.COMPACTED else {})
+        cluster.create_topic(topic, partitions, shop.SETTINGS[topic])
         cluster.wait_for(topic)
 
 
