@@ -192,7 +192,7 @@ def _text(findings: Findings, seconds: float) -> str:
 
 def _keep(screen: Screen, text: str, kafka: KafkaCluster, aws: LocalAws) -> None:
     """Leaves everything running until Ctrl-C or SIGTERM."""
-    screen.console.print(text)
+    screen.console.print(text, soft_wrap=True, markup=False)
     screen.note(f"Kafka      {kafka.bootstrap()}")
     for name, value in aws.settings().items():
         screen.note(f"export {name}={value}")
