@@ -11,6 +11,7 @@ import io
 import json
 import random
 import re
+import time
 import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -114,9 +115,10 @@ def _read_topic(bootstrap: str, topic: str) -> dict[int, list[tuple[Record, str]
         numbers = sorted(consumer.list_topics(topic, 30).topics[topic].partitions)
         found: dict[int, list[tuple[Record, str]]] = {number: [] for number in numbers}
         consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in numbers])
-        left = set(numbers)
+        left, deadline = set(numbers), time.monotonic() + 30
         while left:
-            for message in consumer.consume(1000, 10.0) or _nothing_came(topic, left):
+            assert time.monotonic() < deadline, f"{topic}: no end of partitions {sorted(left)} within 30 s"
+            for message in consumer.consume(1000, 0.05):
                 error = message.error()
                 if error is None:
                     found[_number(message)].append((_record(message), TYPES[message.timestamp()[0]]))
@@ -127,10 +129,6 @@ def _read_topic(bootstrap: str, topic: str) -> dict[int, list[tuple[Record, str]
     finally:
         consumer.close()
     return found
-
-
-def _nothing_came(topic: str, left: set[int]) -> list[Message]:
-    raise AssertionError(f"{topic}: no record and no end of partitions {sorted(left)} within 10 s")
 
 
 def _number(message: Message) -> int:

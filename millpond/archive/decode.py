@@ -1,7 +1,9 @@
 """Avro back to records, fast. A hot path: one pass over the block with varints read in place.
 
 It reads every encoding of the schema that Avro allows (arrays in several blocks, blocks with a byte size), not only the
-canonical one, so that objects rewritten by other tools stay readable. The tests hold it to fastavro.
+canonical one, so that objects rewritten by other tools stay readable. The tests hold it to fastavro. What is usual is
+read in place, anything else by the functions below the loop. As in `encode`, a large number is its low two bytes, found
+in a table, and the rest, which a small cache remembers.
 """
 
 from __future__ import annotations
@@ -54,36 +56,41 @@ def _tenth(number: int, data: bytes, at: int) -> tuple[int, int]:
     return number | data[at] << 63, at + 1
 
 
+_LOW = {bytes((((n << 1) & 0x7F) | 0x80, ((n >> 6) & 0x7F) | 0x80)): n for n in range(8192)}
+"""The low 13 bits of a long of 8192 or more, by its first two bytes."""
+_CACHED = 4096
+
+_high_cache: dict[bytes, int] = {}
+"""The number without its low 13 bits, by all but its first two bytes. Whole varints only: a hit also tells the end."""
+
+
+def _number(data: bytes, at: int) -> tuple[int, int, int]:
+    """An Avro long, the place behind it and its size in bytes; its like will be found in the cache."""
+    number, end = decode_long(data, at)
+    if number >= 8192:
+        if len(_high_cache) >= _CACHED:
+            _high_cache.clear()
+        _high_cache[data[at + 2 : end]] = number & ~8191
+    return number, end, end - at
+
+
 def _decode(data: bytes, count: int) -> tuple[list[Row], int]:
     rows: list[Row] = []
-    append, at, shifts = rows.append, 0, _SHIFTS
+    append, at, lows, highs = rows.append, 0, _LOW.get, _high_cache.get
+    offset_size, stamp_size = 3, 6
     for _ in range(count):
-        byte = data[at]
-        at += 1
-        number = byte & 0x7F
-        if byte >= 0x80:
-            for shift in shifts:
-                byte = data[at]
-                at += 1
-                number |= (byte & 0x7F) << shift
-                if byte < 0x80:
-                    break
-            else:
-                number, at = _tenth(number, data, at)
-        offset = (number >> 1) ^ -(number & 1)
-        byte = data[at]
-        at += 1
-        number = byte & 0x7F
-        if byte >= 0x80:
-            for shift in shifts:
-                byte = data[at]
-                at += 1
-                number |= (byte & 0x7F) << shift
-                if byte < 0x80:
-                    break
-            else:
-                number, at = _tenth(number, data, at)
-        stamp = (number >> 1) ^ -(number & 1)
+        low, high = lows(data[at : at + 2]), highs(data[at + 2 : at + offset_size])
+        if low is None or high is None:
+            offset, at, offset_size = _number(data, at)
+        else:
+            offset = low + high
+            at += offset_size
+        low, high = lows(data[at : at + 2]), highs(data[at + 2 : at + stamp_size])
+        if low is None or high is None:
+            stamp, at, stamp_size = _number(data, at)
+        else:
+            stamp = low + high
+            at += stamp_size
         if not data[at]:
             key = None
             at += 1
@@ -136,6 +143,26 @@ def _bytes(data: bytes, at: int) -> tuple[bytes, int]:
 
 
 def _headers(data: bytes, at: int) -> tuple[tuple[Header, ...], int]:
+    start, many = at, data[at]
+    if many & 0x81:  # more than one byte, or negative
+        return _any_headers(data, start)
+    found: list[Header] = []
+    at += 1
+    for _ in range(many >> 1):
+        size = data[at]
+        if size & 0x81:
+            return _any_headers(data, start)
+        end = at + 1 + (size >> 1)
+        size = data[end + 1]
+        if size & 0x81 or data[end] != 2:  # or the content is null
+            return _any_headers(data, start)
+        name = data[at + 1 : end]
+        at = end + 2 + (size >> 1)
+        found.append((name, data[end + 2 : at]))
+    return (tuple(found), at + 1) if not data[at] else _any_headers(data, start)
+
+
+def _any_headers(data: bytes, at: int) -> tuple[tuple[Header, ...], int]:
     found: list[Header] = []
     while True:
         count, at = decode_long(data, at)

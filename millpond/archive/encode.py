@@ -68,13 +68,17 @@ def encode_rows(rows: Iterable[Row]) -> bytes:
     return _encode((row[0], row[1], row[2], row[3], row[4]) for row in rows)
 
 
-def encode_messages(messages: Sequence[Message], offsets: Iterable[int] | None = None) -> bytes:
+def encode_messages(
+    messages: Sequence[Message], offsets: Iterable[int] | None = None, stamps: Iterable[int] | None = None
+) -> bytes:
     """The same for what a consumer returned; every message must be a record, not an error.
 
     Args:
         offsets: One for each message, in place of its own.
+        stamps: The messages' own timestamps, where the caller has them already.
     """
-    stamps = [stamp for _, stamp in map(Message.timestamp, messages)]
+    if stamps is None:
+        stamps = [stamp for _, stamp in map(Message.timestamp, messages)]
     own = map(Message.offset, messages) if offsets is None else offsets
     columns = (own, stamps, map(Message.key, messages), map(Message.value, messages))
     return _encode(zip(*columns, map(Message.headers, messages), strict=True))

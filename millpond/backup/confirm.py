@@ -6,8 +6,7 @@ So a window is stored only after its topic was described, some seconds after its
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
@@ -40,47 +39,44 @@ class Confirmation:
         self._question: Question[Seen] = Question(pool)
 
     def tick(self, partitions: Iterable[PartitionBackup], now: float) -> list[PartitionBackup]:
-        """Goes one step on; returns partitions whose records may belong to either life of their topic."""
+        """Goes one step on; returns partitions whose unconfirmed records may be of either life of their topic."""
         waiting = [partition for partition in partitions if any(not closed.confirmed for closed in partition.closed)]
         undecided: list[PartitionBackup] = []
         if (seen := self._question.answer(now)) is not None:
             undecided = [partition for partition in waiting if not self._apply(partition, seen)]
-        ripe = {p.place: p.partition.incarnation.topic_id for p in waiting if self._ripe(p, now)}
+        ripe = {p.place: p.partition.incarnation.topic_id for p in waiting if any(self._ripe(p, now))}
         if ripe:
-            self._question.ask(lambda: look(self._cluster, ripe), now)
+            # As of now: what ripens until a thread sends the question is not asked for, and must not be answered.
+            self._question.ask(lambda: look(self._cluster, ripe, now), now)
         return undecided
 
-    def _ripe(self, partition: PartitionBackup, now: float) -> bool:
-        return any(not closed.confirmed and now - closed.closed_at >= self._after_s for closed in partition.closed)
+    def _ripe(self, partition: PartitionBackup, at: float) -> Iterator[Closed]:
+        """Windows that a question sent at that time can confirm."""
+        return (c for c in partition.closed if not c.confirmed and at - c.closed_at >= self._after_s)
 
     def _apply(self, partition: PartitionBackup, seen: Seen) -> bool:
-        open_ones = [closed for closed in partition.closed if not closed.confirmed]
-        for closed in open_ones:
-            if closed.closed_at + self._after_s > seen.asked_at:
-                break
-            if not belongs(closed, open_ones[0].first, seen):
+        for closed in self._ripe(partition, seen.asked_at):
+            if not belongs(partition, seen):
                 return False
             closed.confirmed = True
         return True
 
 
-def look(cluster: Cluster, expected: dict[Place, str]) -> Seen:
+def look(cluster: Cluster, expected: dict[Place, str], now: float) -> Seen:
     """Asks for the ids, and for the ends where an id is another."""
-    asked_at = time.monotonic()
     found = cluster.describe({topic for topic, _ in expected})
     ids = {name: topic.topic_id for name, topic in found.items()}
     changed = [place for place, topic_id in expected.items() if ids.get(place[0], topic_id) != topic_id]
     there = [place for place in changed if place[1] < found[place[0]].partitions]
-    return Seen(asked_at, ids, cluster.ends(there))
+    return Seen(now, ids, cluster.ends(there))
 
 
-def belongs(closed: Closed, first_unconfirmed: int, seen: Seen) -> bool:
-    """Whether the records are surely those of the window's own incarnation.
+def belongs(partition: PartitionBackup, seen: Seen) -> bool:
+    """Whether what is not confirmed yet is surely of the partition's own incarnation.
 
-    So they are where the topic has the same id or is gone, and where the new one is too short to have given them.
+    So it is where the topic has the same id or is gone, and where the new one is too short to have given it.
     """
-    partition = closed.partition
-    topic_id = seen.ids.get(partition.topic, partition.incarnation.topic_id)
-    if topic_id == partition.incarnation.topic_id:
+    own_id = partition.partition.incarnation.topic_id
+    if seen.ids.get(partition.place[0], own_id) == own_id:
         return True
-    return seen.ends.get((partition.topic, partition.partition), 0) <= first_unconfirmed
+    return seen.ends.get(partition.place, 0) <= partition.unconfirmed_from

@@ -7,21 +7,24 @@ two workers store does no harm.
 
 from __future__ import annotations
 
-import json
+import gc
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import groupby
 
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from millpond.archive.identity import Identity
-from millpond.archive.keys import Layout
+from millpond.archive.keys import Layout, PartitionId
 from millpond.archive.schema import TimestampType
 from millpond.backup.background import Question
-from millpond.backup.confirm import Confirmation
+from millpond.backup.commits import CommitNote, archived_before
+from millpond.backup.confirm import Confirmation, belongs, look
 from millpond.backup.options import BackupOptions
 from millpond.backup.partition import WAITING, PartitionBackup
 from millpond.backup.positions import Start, find_starts
@@ -30,16 +33,19 @@ from millpond.backup.topics import TopicWatch
 from millpond.backup.upload import Stored, Uploads
 from millpond.backup.window import BlockWriter, OpenWindow
 from millpond.clock import now_ms
-from millpond.errors import MillpondError, TryAgain
+from millpond.errors import MillpondError
 from millpond.kafka.admin import Cluster, TopicDescription
 from millpond.kafka.places import Place, position
 from millpond.storage.contract import ObjectStore
 
 _LOG = logging.getLogger(__name__)
 _BATCH, _BATCH_WAIT_S = 500, 0.2
+# A batch is thousands of objects without cycles. To look for some every 700 objects costs a tenth of all CPU.
+_COLLECT_AFTER = 50_000
 _TICK_S = 0.05
 _SEARCH_EVERY_S = 1.0
 _STOP_WITHIN_S = 8.0
+_REFUSALS, _REMEMBER_REFUSALS_S = 3, 30.0
 _POSITION_GONE = {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._LOG_TRUNCATION}
 _TOPIC_GONE = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION}
 
@@ -68,19 +74,21 @@ class BackupConsumer:
         self.failed: dict[Place, str] = {}
         self._leaving: list[PartitionBackup] = []
         self._without_start: set[Place] = set()
+        self._refusals: Counter[tuple[PartitionId, int]] = Counter()
         self._paused: set[Place] = set()
         self._subscribed: list[str] = []
         self._closing = False
-        self._next_tick = self._next_search = 0.0
+        self._next_tick = self._next_search = self._forget_refusals = 0.0
         self._writer = BlockWriter()
         self._pool = ThreadPoolExecutor(4, thread_name_prefix="questions")
         self._starts: Question[list[Start]] = Question(self._pool)
         self._confirmation = Confirmation(cluster, self._pool, options.confirm_after_s)
         self._uploads = Uploads(store, layout, identity, stop)
         self._topics = TopicWatch(store, layout, cluster, options.selection, self._pool, options.discover_every_s)
-        group_id = options.group_id or f"millpond-{identity.archive_id}"
-        settings = cluster.address.consumer_settings(group_id)
+        self._group_id = options.group_id or f"millpond-{identity.archive_id}"
+        settings = cluster.address.consumer_settings(self._group_id)
         self._consumer = Consumer({**settings, "on_commit": self._on_commit})
+        gc.set_threshold(_COLLECT_AFTER)
 
     # -- the loop
 
@@ -100,8 +108,7 @@ class BackupConsumer:
         if error is not None:
             self._on_error(place, run[0], error, now)
         elif partition is not None and not partition.take(run, now):
-            _LOG.warning("the leader epoch of %s fell: looking for its position again", partition.partition)
-            self._relocate(place, now)
+            self._seek(partition, "the leader epoch fell", now)
 
     def _tick(self, now: float) -> None:
         if (topics := self._topics.tick(now)) is not None:
@@ -111,10 +118,14 @@ class BackupConsumer:
             if partition.due(now, max_age_s=self._options.max_age_s, max_bytes=self._options.max_bytes):
                 partition.close(now)
         for partition in self._confirmation.tick(self._everything(), now):
-            self._fail(partition.place, "its topic was made again, and its last records may belong to either life", now)
+            self._drop_mixed(partition, now)
         self._commit(self._uploads.tick(self._everything()))
         self._leaving = [partition for partition in self._leaving if partition.closed]
         self._hold_back()
+
+    def holds(self, partition: PartitionId) -> bool:
+        """Whether something that was read of it is still to be stored."""
+        return any(p.partition == partition and p.stored < p.position for p in self._everything())
 
     def _everything(self) -> list[PartitionBackup]:
         return [*self.active.values(), *self._leaving]
@@ -166,15 +177,40 @@ class BackupConsumer:
         self._leaving.append(partition)
         self._paused.discard(place)
 
+    def _seek(self, partition: PartitionBackup, reason: str, now: float) -> None:
+        """Goes on where the archive says. Refused there again and again, the log was cut and has grown since."""
+        if now >= self._forget_refusals:
+            self._refusals.clear()
+            self._forget_refusals = now + _REMEMBER_REFUSALS_S
+        where = partition.partition, partition.position
+        self._refusals[where] += 1
+        if self._refusals[where] > _REFUSALS:
+            self._fail(partition.place, f"Kafka does not go on behind offset {where[1] - 1}: {reason}", now)
+        else:
+            _LOG.warning("looking for the position of %s again: %s", partition.partition, reason)
+            self._relocate(partition.place, now)
+
     def _relocate(self, place: Place, now: float) -> None:
         """Stops reading, and goes on where the archive says once it holds what was read so far."""
         self._give_up(place, now)
         self._without_start.add(place)
 
+    def _drop_mixed(self, partition: PartitionBackup, now: float) -> None:
+        """Forgets what may be of either life of a topic that was made again; the new life is read from its start."""
+        _LOG.error(
+            "%s was made again: offsets from %d on were read before that was known, may be of either life, are dropped",
+            partition.partition,
+            partition.unconfirmed_from,
+        )
+        if self.active.get(partition.place) is partition:
+            self._relocate(partition.place, now)
+        partition.discard_unconfirmed()
+
     def _fail(self, place: Place, reason: str, now: float) -> None:
         """Stops the partition for good; nothing unconfirmed of it is stored."""
         _LOG.error("stopped %s-%d: %s", *place, reason)
         self.failed[place] = reason
+        self._without_start.discard(place)
         self._give_up(place, now)
         for partition in self._leaving:
             if partition.place == place:
@@ -189,7 +225,12 @@ class BackupConsumer:
         pending = {partition.place for partition in self._leaving}
         wanted = sorted(self._without_start - pending)
         if wanted and now >= self._next_search:
-            self._starts.ask(lambda: find_starts(self._store, self._layout, self._cluster, wanted, now_ms()), now)
+            self._starts.ask(lambda: self._look_for_starts(wanted), now)
+
+    def _look_for_starts(self, wanted: Sequence[Place]) -> list[Start]:
+        commits = self._cluster.group_commits(self._group_id)
+        before = partial(archived_before, commits, self._identity.archive_id)
+        return find_starts(self._store, self._layout, self._cluster, wanted, now_ms(), before)
 
     def _begin(self, start: Start, now: float) -> None:
         place = start.partition.topic, start.partition.partition
@@ -222,9 +263,8 @@ class BackupConsumer:
         if error.code() == KafkaError._PARTITION_EOF:
             if partition is not None:
                 partition.reached_end(message.offset(), now)  # type: ignore[arg-type]  # the event has one
-        elif error.code() in _POSITION_GONE:
-            _LOG.warning("the position of %s-%d is gone: %s", *place, error.str())
-            self._relocate(place, now)
+        elif partition is not None and error.code() in _POSITION_GONE:
+            self._seek(partition, error.str(), now)
         elif partition is None or error.retriable() or error.code() in _TOPIC_GONE:
             _LOG.warning("Kafka says: %s", error.str())
         else:
@@ -237,10 +277,10 @@ class BackupConsumer:
         offsets = []
         for item in stored:
             incarnation = item.partition.incarnation
-            metadata = {"archive_id": self._identity.archive_id, "topic_id": incarnation.topic_id, "key": item.key}
+            note = CommitNote(self._identity.archive_id, incarnation.topic_id, item.key)
             where = (incarnation.topic, item.partition.partition)
             if where in self.active and self.active[where].partition == item.partition:
-                offsets.append(position(where, item.next_offset, epoch=item.epoch, metadata=json.dumps(metadata)))
+                offsets.append(position(where, item.next_offset, epoch=item.epoch, metadata=note.text()))
         if offsets:
             self._consumer.commit(offsets=offsets, asynchronous=True)
 
@@ -260,9 +300,25 @@ class BackupConsumer:
     # -- the end
 
     def close(self) -> None:
-        """Stores what only this process has, forgets the rest (Kafka has it), leaves the group. Takes seconds."""
+        """Stores what only this process has, forgets the rest (Kafka has it), leaves the group. Takes seconds.
+
+        Raises:
+            TryAgain: The store does not answer.
+        """
+        try:
+            self._store_the_last()
+        finally:
+            self._closing = True
+            self._consumer.close()
+            self._uploads.close()
+            for partition in self._everything():
+                partition.discard()
+            self._writer.close()
+            self._pool.shutdown(cancel_futures=True)
+
+    def _store_the_last(self) -> None:
         now = time.monotonic()
-        for partition in self._only_here():
+        for partition in self._only_here(now):
             partition.close(now)
             for closed in partition.closed:
                 closed.confirmed = True
@@ -272,27 +328,31 @@ class BackupConsumer:
             if self._uploads.idle:
                 break
             time.sleep(_TICK_S)
-        self._closing = True
-        self._consumer.close()
-        self._uploads.close()
-        for partition in self._everything():
-            partition.discard()
-        self._writer.close()
-        self._pool.shutdown(cancel_futures=True)
 
-    def _only_here(self) -> list[PartitionBackup]:
-        """Partitions whose topic is gone, or all where the brokers do not answer."""
+    def _only_here(self, now: float) -> list[PartitionBackup]:
+        """Partitions of lives of topics that are over, or all where the brokers do not answer."""
         everything = [partition for partition in self._everything() if partition.place not in self.failed]
+        expected = {partition.place: partition.partition.incarnation.topic_id for partition in everything}
         try:
-            topics = self._cluster.describe({partition.partition.topic for partition in everything})
-        except (TryAgain, MillpondError) as error:
+            seen = look(self._cluster, expected, now)
+        except MillpondError as error:
             _LOG.warning("storing all that was read, because the brokers do not answer: %s", error.args[0])
             return everything
-        return [partition for partition in everything if partition.partition.topic not in topics]
+        over = [p for p in everything if seen.ids.get(p.place[0]) != p.partition.incarnation.topic_id]
+        return [partition for partition in over if belongs(partition, seen)]
 
 
 def _runs(messages: Sequence[Message]) -> Iterator[tuple[Place, list[Message]]]:
     """Neighbouring records of one partition together; what is no record stands alone."""
+    for _, neighbours in groupby(messages, key=Message.partition):  # what can be asked without a Python function is
+        run = list(neighbours)
+        if any(map(Message.error, run)) or len(set(map(Message.topic, run))) > 1:
+            yield from _told_apart(run)
+        else:
+            yield _place(run[0]), run
+
+
+def _told_apart(messages: Sequence[Message]) -> Iterator[tuple[Place, list[Message]]]:
     for is_event, batch in groupby(messages, key=_is_event):
         if is_event:
             yield from ((_place(message), [message]) for message in batch)

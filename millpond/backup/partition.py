@@ -90,6 +90,11 @@ class PartitionBackup:
     def place(self) -> Place:
         return self.partition.topic, self.partition.partition
 
+    @property
+    def unconfirmed_from(self) -> int:
+        """The first offset that was read, or will be, and that no look at the topic's id has confirmed."""
+        return next((closed.first for closed in self.closed if not closed.confirmed), self._next_first)
+
     def take(self, messages: Sequence[Message], now: float) -> bool:
         """Records in the order of the partition. False when the epoch fell: they are another incarnation's."""
         epochs = set(map(Message.leader_epoch, messages))

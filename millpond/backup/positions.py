@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -24,7 +24,7 @@ class Start:
 
     Attributes:
         position: The first offset to read.
-        epoch: Leader epoch of the window just before it, -1 if unknown.
+        epoch: Leader epoch of the newest live window before it, -1 if unknown.
         log_end: Where the partition ended when this was found; below the position after a truncation.
     """
 
@@ -35,9 +35,18 @@ class Start:
 
 
 def find_starts(
-    store: ObjectStore, layout: Layout, cluster: Cluster, places: Iterable[Place], now_ms: int
+    store: ObjectStore,
+    layout: Layout,
+    cluster: Cluster,
+    places: Iterable[Place],
+    now_ms: int,
+    archived_before: Callable[[PartitionId], int] = lambda _: 0,
 ) -> list[Start]:
-    """The start of each place that exists. Writes gap markers and events that the way there asks for."""
+    """The start of each place that exists. Writes gap markers and events that the way there asks for.
+
+    Args:
+        archived_before: The offset up to which the archive once had a partition, asked of the group before this call.
+    """
     wanted = list(places)
     topics = cluster.describe({topic for topic, _ in wanted})
     # A topic that was made again may have fewer partitions than the group still hands out.
@@ -51,26 +60,42 @@ def find_starts(
     # Asked last: another worker may have stored, before it was listed, what was written after an earlier question.
     log_ends = cluster.ends(found)
     return [
-        start_of(store, layout, listing, log_start=log_starts[place], log_end=log_ends[place], now_ms=now_ms)
+        start_of(
+            store,
+            layout,
+            listing,
+            log_start=log_starts[place],
+            log_end=log_ends[place],
+            now_ms=now_ms,
+            archived_before=archived_before(listing.partition),
+        )
         for place, listing in zip(found, listings, strict=True)
     ]
 
 
 def start_of(
-    store: ObjectStore, layout: Layout, listing: PartitionListing, *, log_start: int, log_end: int, now_ms: int
+    store: ObjectStore,
+    layout: Layout,
+    listing: PartitionListing,
+    *,
+    log_start: int,
+    log_end: int,
+    now_ms: int,
+    archived_before: int = 0,
 ) -> Start:
     """Where this partition goes on; what Kafka removed before it was read becomes a gap first.
 
-    Only offsets behind all that the archive holds were never read. A hole further in front was archived once and has
-    been deleted from the store: it must stay visible, not be explained by retention.
+    Only offsets behind all that the archive holds, and once held by the group's commit, were never read. Others were
+    archived once and have been deleted from the store: they must stay a visible hole, not be explained by retention.
     """
-    end = max((span.last for span in listing.covered()), default=-1) + 1
+    end = max([archived_before, *(span.last + 1 for span in listing.covered())])
     if end < log_start:
         name = GapName(end, log_start - 1, GapReason.RETENTION)
         write_gap(store, layout, Gap(listing.partition, name, now_ms, {"log_start": log_start}))
     position = listing.position(log_start=log_start)
-    before = [live.window.name.epoch for live in listing.live() if live.span.last == position - 1]
-    return Start(listing.partition, position, max(before, default=-1), log_end)
+    before = [(live.span.last, live.window.name.epoch) for live in listing.live() if live.span.last < position]
+    _, epoch = max(before, default=(-1, -1))
+    return Start(listing.partition, position, epoch, log_end)
 
 
 def note_recreation(store: ObjectStore, layout: Layout, incarnation: Incarnation, now_ms: int) -> None:

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 
 from millpond.archive.catalog import read_partition
-from millpond.archive.identity import Identity, open_or_create
+from millpond.archive.identity import Identity, open_or_create, read_identity
 from millpond.archive.keys import Incarnation, Layout, PartitionId
+from millpond.backup.commits import CommitNote
 from millpond.backup.consumer import BackupConsumer
 from millpond.backup.options import BackupOptions
 from millpond.backup.spool import SpoolFolder
 from millpond.clock import now_ms
-from millpond.errors import MillpondError, RefusedForSafety, WrongUsage
+from millpond.errors import MillpondError, RefusedForSafety, TryAgain, WrongUsage
 from millpond.kafka.admin import Cluster, TopicDescription
 from millpond.kafka.places import Place
 from millpond.storage.contract import ObjectStore
 
 _LOG = logging.getLogger(__name__)
 _LOOK_EVERY_S = 5.0
+_CHECK_EVERY_S = 0.1
 
 
 def run_backup(
@@ -46,20 +48,27 @@ def run_backup(
         MillpondError: A partition was stopped (`once`), or the store refused.
     """
     topics = matching_topics(cluster, options)
-    identity = open_or_create(store, layout, cluster_id=cluster.cluster_id(), now_ms=now_ms())
-    refuse_foreign_group(cluster, options.group_id or f"millpond-{identity.archive_id}", identity)
-    targets = _targets(cluster, topics) if options.once else {}
-    spool = SpoolFolder(options.spool)
-    consumer = BackupConsumer(store, layout, cluster, identity, options, spool, stop)
-    waiting = _Waiting(store, layout, targets, progress)
-    try:
-        consumer.subscribe(list(topics))
-        while not stop.is_set() and not (options.once and waiting.over(consumer)):
-            consumer.step()
-    finally:
-        consumer.close()
-        spool.close()
+    with closing(SpoolFolder(options.spool)) as spool:
+        identity = _identity(store, layout, cluster, options.group_id)
+        targets = _targets(cluster, topics) if options.once else {}
+        consumer = BackupConsumer(store, layout, cluster, identity, options, spool, stop)
+        waiting = _Waiting(store, layout, cluster, targets, progress)
+        try:
+            consumer.subscribe(list(topics))
+            while not stop.is_set() and not (options.once and waiting.over(consumer)):
+                consumer.step()
+        finally:
+            consumer.close()
+    waiting.raise_for_gone()
     return {(partition.topic, partition.partition): end for partition, end in targets.items()}
+
+
+def _identity(store: ObjectStore, layout: Layout, cluster: Cluster, group_id: str) -> Identity:
+    """The archive's identity, made only once the group is known to be nobody else's."""
+    known = read_identity(store, layout).archive_id if store.head(layout.identity) else ""
+    if group_id or known:
+        refuse_foreign_group(cluster, group_id or f"millpond-{known}", known)
+    return open_or_create(store, layout, cluster_id=cluster.cluster_id(), now_ms=now_ms())
 
 
 def matching_topics(cluster: Cluster, options: BackupOptions) -> dict[str, TopicDescription]:
@@ -75,23 +84,19 @@ def matching_topics(cluster: Cluster, options: BackupOptions) -> dict[str, Topic
     return topics
 
 
-def refuse_foreign_group(cluster: Cluster, group_id: str, identity: Identity) -> None:
-    """`RefusedForSafety` where another archive commits to the group: each would lack half of the records."""
-    for (topic, number), metadata in cluster.group_commits(group_id).items():
-        archive_id = _archive_id(metadata)
-        if archive_id and archive_id != identity.archive_id:
+def refuse_foreign_group(cluster: Cluster, group_id: str, own_id: str) -> None:
+    """`RefusedForSafety` where another archive commits to the group: each would lack half of the records.
+
+    Args:
+        own_id: Of this archive, empty while there is none.
+    """
+    for (topic, number), commit in cluster.group_commits(group_id).items():
+        archive_id = CommitNote.parse(commit.metadata).archive_id
+        if archive_id and archive_id != own_id:
             raise RefusedForSafety(
-                f"group {group_id} commits for archive {archive_id} ({topic}-{number}), not {identity.archive_id}",
+                f"group {group_id} commits for archive {archive_id} ({topic}-{number}), not {own_id or 'this new one'}",
                 hint="give this archive another --group-id, or leave it out",
             )
-
-
-def _archive_id(metadata: str) -> str:
-    try:
-        found = json.loads(metadata)
-    except ValueError:
-        return ""
-    return str(found.get("archive_id", "")) if isinstance(found, dict) else ""
 
 
 def _targets(cluster: Cluster, topics: dict[str, TopicDescription]) -> dict[PartitionId, int]:
@@ -107,14 +112,24 @@ class _Waiting:
     """Whether everything that was there at the start is in the store, whoever put it there."""
 
     def __init__(
-        self, store: ObjectStore, layout: Layout, targets: dict[PartitionId, int], progress: Callable[[int, int], None]
+        self,
+        store: ObjectStore,
+        layout: Layout,
+        cluster: Cluster,
+        targets: dict[PartitionId, int],
+        progress: Callable[[int, int], None],
     ) -> None:
-        self._store, self._layout, self._progress = store, layout, progress
+        self._store, self._layout, self._cluster, self._progress = store, layout, cluster, progress
         self._left = dict(targets)
-        self._total, self._next_look = sum(targets.values()), 0.0
+        self._gone: list[PartitionId] = []
+        self._total, self._next_look = sum(targets.values()), time.monotonic() + _LOOK_EVERY_S
+        self._next_check = 0.0
 
     def over(self, consumer: BackupConsumer) -> bool:
         now = time.monotonic()
+        if now < self._next_check and self._left:
+            return False
+        self._next_check = now + _CHECK_EVERY_S
         for partition, end in list(self._left.items()):
             mine = consumer.active.get((partition.topic, partition.partition))
             if mine is not None and mine.partition == partition:
@@ -125,6 +140,7 @@ class _Waiting:
         if now >= self._next_look:
             self._next_look = now + _LOOK_EVERY_S
             self._look_for_others(consumer)
+            self._look_for_gone(consumer)
         self._progress(self._total - sum(self._left.values()), self._total)
         _raise_for_failed(consumer.failed, self._left)
         return not self._left
@@ -136,6 +152,26 @@ class _Waiting:
                 listing = read_partition(self._store, self._layout, partition)
                 if end == 0 or (listing.covered() and listing.covered()[-1].last >= end - 1):
                     del self._left[partition]
+
+    def _look_for_gone(self, consumer: BackupConsumer) -> None:
+        """The end of a topic that was deleted is never reached."""
+        try:
+            found = self._cluster.describe({partition.topic for partition in self._left})
+        except TryAgain:
+            return
+        lives = {Incarnation(topic.name, topic.topic_id) for topic in found.values()}
+        gone = [p for p in self._left if p.incarnation not in lives and not consumer.holds(p)]
+        for partition in gone:
+            del self._left[partition]
+        self._gone += gone
+
+    def raise_for_gone(self) -> None:
+        if self._gone:
+            names = ", ".join(map(str, self._gone))
+            raise MillpondError(
+                f"{len(self._gone)} partitions were not read to their ends, because their topics were deleted: {names}",
+                hint="what was read of them is stored; start it again for topics that were made again",
+            )
 
 
 def _raise_for_failed(failed: dict[Place, str], left: dict[PartitionId, int]) -> None:

@@ -82,7 +82,7 @@ class OpenWindow:
             low, high = min(low, self.min_timestamp), max(high, self.max_timestamp)
         self.min_timestamp, self.max_timestamp = low, high
         self.count += len(messages)
-        encoded = encode_messages(messages)
+        encoded = encode_messages(messages, stamps=stamps)
         self._parts.append(encoded)
         self._part_bytes += len(encoded)
         self._part_count += len(messages)

@@ -21,13 +21,15 @@ Settings = RestoreSettings
 def run(settings: RestoreSettings) -> Outcome:
     store, layout = settings.open_archive()
     run_id = settings.run_id or time.strftime("%Y%m%d-%H%M%S", time.gmtime())
-    plan = plan_restore(store, layout, settings.request(), run_id=run_id, now_ms=now_ms(), dry_run=settings.dry_run)
+    request, cluster = settings.request(), settings.cluster()
+    if not settings.dry_run:
+        cluster.cluster_id()  # brokers that cannot be reached are told before a plan is written
+    plan = plan_restore(store, layout, request, run_id=run_id, now_ms=now_ms(), dry_run=settings.dry_run)
     if settings.dry_run:
         return Outcome(plan, _plan_text(plan) + "\nnothing was written")
     if not plan["lines"]:
         raise MillpondError("there is nothing to restore: the chosen topics hold no records in the archive")
     sys.stderr.write(f"restore run {run_id}: --run-id {run_id} goes on with it if it is interrupted\n")
-    cluster = settings.cluster()
     prepare_restore(store, layout, cluster, run_id=run_id)
     with progress("records restored") as told:
         failed = restore_unit(store, layout, cluster, run_id=run_id, progress=_Sum(told, plan["offsets"]))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +30,7 @@ from confluent_kafka.admin import (
 )
 
 from millpond.errors import MillpondError, TryAgain
-from millpond.kafka.failures import explaining, patiently
+from millpond.kafka.failures import explained, explaining, patiently, tells_why
 from millpond.kafka.places import Place
 from millpond.kafka.settings import ClusterAddress
 
@@ -54,20 +55,47 @@ class TopicDescription:
     internal: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """What a consumer group has committed of one partition."""
+
+    offset: int
+    metadata: str
+
+
 class Cluster:
     """One cluster, asked through one client. Every call may raise `TryAgain`, `WrongUsage` or `MillpondError`."""
 
     def __init__(self, address: ClusterAddress) -> None:
         self.address = address
-        self._client = AdminClient(address.admin_settings())
+        settings: dict[str, Any] = {**address.admin_settings(), "error_cb": self._on_error}
+        self._client = AdminClient(settings)
+        self._refusal: KafkaError | None = None
+
+    def _on_error(self, error: KafkaError) -> None:
+        if tells_why(error):
+            self._refusal = error
+
+    @contextmanager
+    def _explaining(self, attempt: str) -> Iterator[None]:
+        """As `explaining`. Where brokers refuse all connections, calls just time out, and the client says why aside."""
+        self._refusal = None
+        try:
+            with explaining(attempt, self.address.brokers):
+                yield
+        except TryAgain as failure:
+            self._client.poll(0)
+            if self._refusal is None:
+                raise
+            raise explained(self._refusal, attempt, self.address.brokers) from failure
 
     def cluster_id(self) -> str:
-        with explaining("cannot describe the cluster", self.address.brokers):
+        with self._explaining("cannot describe the cluster"):
             found: str = self._client.describe_cluster(request_timeout=TIMEOUT_S).result().cluster_id
             return found
 
     def topic_names(self) -> list[str]:
-        with explaining("cannot list topics", self.address.brokers):
+        with self._explaining("cannot list topics"):
             return sorted(self._client.list_topics(timeout=TIMEOUT_S).topics)
 
     def describe(self, topics: Iterable[str]) -> dict[str, TopicDescription]:
@@ -75,7 +103,7 @@ class Cluster:
         names = sorted(set(topics))
         if not names:
             return {}
-        with explaining("cannot describe topics", self.address.brokers):
+        with self._explaining("cannot describe topics"):
             futures = self._client.describe_topics(TopicCollection(names), request_timeout=TIMEOUT_S)
             found = {name: _unless(KafkaError.UNKNOWN_TOPIC_OR_PART, future) for name, future in futures.items()}
         return {name: _description(answer) for name, answer in found.items() if answer is not None}
@@ -98,12 +126,12 @@ class Cluster:
             futures = self._client.list_offsets(asked, isolation_level=isolation, request_timeout=TIMEOUT_S)
             return {(place.topic, place.partition): future.result().offset for place, future in futures.items()}
 
-        with explaining("cannot list offsets", self.address.brokers):
+        with self._explaining("cannot list offsets"):
             return patiently(ask, within_s=TIMEOUT_S)
 
     def topic_config(self, topic: str) -> dict[str, str]:
         """The settings made on the topic itself; not what it inherits."""
-        with explaining(f"cannot read the settings of {topic}", self.address.brokers):
+        with self._explaining(f"cannot read the settings of {topic}"):
             resource = ConfigResource(ResourceType.TOPIC, topic)
             (future,) = self._client.describe_configs([resource], request_timeout=TIMEOUT_S).values()
             entries: Mapping[str, Any] = future.result()
@@ -112,7 +140,7 @@ class Cluster:
 
     def create_topic(self, topic: str, partitions: int, config: Mapping[str, str], *, replication: int = -1) -> None:
         """Makes a topic; -1 replicas are the broker's default. `MillpondError` where it is there already."""
-        with explaining(f"cannot create topic {topic}", self.address.brokers):
+        with self._explaining(f"cannot create topic {topic}"):
             new = NewTopic(topic, num_partitions=partitions, replication_factor=replication, config=dict(config))
             self._client.create_topics([new], request_timeout=TIMEOUT_S)[topic].result()
 
@@ -130,18 +158,22 @@ class Cluster:
         entries = [
             ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET) for name, value in config.items()
         ]
-        with explaining(f"cannot change the settings of {topic}", self.address.brokers):
+        with self._explaining(f"cannot change the settings of {topic}"):
             resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=entries)
             self._client.incremental_alter_configs([resource], request_timeout=TIMEOUT_S)[resource].result()
 
-    def group_commits(self, group_id: str) -> dict[Place, str]:
-        """The metadata text of each offset that the group has committed; empty for a group that is not there."""
-        with explaining(f"cannot read the offsets of group {group_id}", self.address.brokers):
+    def group_commits(self, group_id: str) -> dict[Place, Commit]:
+        """Each offset that the group has committed; empty for a group that is not there."""
+        with self._explaining(f"cannot read the offsets of group {group_id}"):
             request = [ConsumerGroupTopicPartitions(group_id)]
             future = self._client.list_consumer_group_offsets(request, request_timeout=TIMEOUT_S)[group_id]
             answer = _unless(KafkaError.GROUP_ID_NOT_FOUND, future)
         entries = answer.topic_partitions if answer else []
-        return {(entry.topic, entry.partition): entry.metadata or "" for entry in entries if entry.offset >= 0}
+        return {
+            (entry.topic, entry.partition): Commit(entry.offset, entry.metadata or "")
+            for entry in entries
+            if entry.offset >= 0
+        }
 
 
 def _description(answer: Any) -> TopicDescription:

@@ -30,8 +30,10 @@ _PASSING = {
     KafkaError.COORDINATOR_NOT_AVAILABLE,
     KafkaError.NOT_COORDINATOR,
 }
+_NOT_THERE = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION}
 _CREDENTIALS = {
     KafkaError._AUTHENTICATION,
+    KafkaError._SSL,
     KafkaError.SASL_AUTHENTICATION_FAILED,
     KafkaError.UNSUPPORTED_SASL_MECHANISM,
     KafkaError.ILLEGAL_SASL_STATE,
@@ -51,11 +53,18 @@ def explained(error: KafkaError, attempt: str, brokers: str) -> MillpondError:
         return TryAgain(message, hint=f"check that the brokers {brokers} can be reached from here, and their ports")
     if error.code() in _PASSING:
         return TryAgain(message, hint="the cluster is electing leaders; it should pass by itself")
+    if error.code() in _NOT_THERE:
+        return TryAgain(message, hint="the topic was deleted or made just now, or has fewer partitions than before")
     if error.code() in _CREDENTIALS:
-        return WrongUsage(message, hint="check the credentials and the security protocol")
+        return WrongUsage(message, hint="check the credentials, the security protocol and trusted certificates")
     if error.code() in _RIGHTS:
         return WrongUsage(message, hint="the user lacks a right; docs/operations.md lists those that are needed")
     return MillpondError(message)
+
+
+def tells_why(error: KafkaError) -> bool:
+    """Whether this is why brokers refuse connections, which no call reports by itself."""
+    return error.code() in _CREDENTIALS
 
 
 def patiently(question: Callable[[], T], *, within_s: float) -> T:

@@ -12,11 +12,15 @@ from millpond.archive.keys import Incarnation, Layout
 from millpond.archive.runs import Run, units_for
 from millpond.cluster.snapshot import TopicSnapshot, latest_topics
 from millpond.errors import DamagedArchive, RefusedForSafety, WrongUsage
-from millpond.kafka.selection import Selection
+from millpond.kafka.selection import INTERNAL, Selection
 from millpond.restore.request import RestoreRequest
 from millpond.storage.contract import ObjectStore
 
 KIND = "restore"
+_LONGEST_NAME = 249
+"""Of a topic, as brokers allow it."""
+BYTES_PER_UNIT = 256 << 20
+"""Stored bytes that are worth a worker of their own."""
 
 
 @dataclass(slots=True)
@@ -34,12 +38,20 @@ class ArchivedTopic:
 
 
 def plan_restore(
-    store: ObjectStore, layout: Layout, request: RestoreRequest, *, run_id: str, now_ms: int, dry_run: bool = False
+    store: ObjectStore,
+    layout: Layout,
+    request: RestoreRequest,
+    *,
+    run_id: str,
+    now_ms: int,
+    bytes_per_unit: int = BYTES_PER_UNIT,
+    dry_run: bool = False,
 ) -> Json:
     """Writes the plan of the run, or finds the one of an earlier try, and returns its document.
 
     Raises:
-        WrongUsage: No archived topic matches, or a named incarnation is not there.
+        WrongUsage: No archived topic matches, a named incarnation is not there, a target's name is impossible, or the
+            archive holds what only a newer version can read.
         RefusedForSafety: A topic has several incarnations and nothing decides; two topics would become one.
         DamagedArchive: Offsets are missing that nothing explains.
     """
@@ -49,14 +61,20 @@ def plan_restore(
         return found
     identity = read_identity(store, layout)
     topics = [_read(store, layout, name) for name in _chosen(store, layout, request)]
-    listings = {topic.topic: _decide(topic, request) for topic in topics}
-    _refuse_damage(listings.values())
+    listings = {topic.topic: _decide(topic, request) for topic in topics if topic.lives}
+    _refuse_names(request, listings)
     _refuse_collisions(request, listings)
+    for topic in topics:
+        _refuse_unsupported(layout, topic, listings.get(topic.topic, []))
+    _refuse_damage(listings.values())
     snapshots = latest_topics(store, layout, [_incarnation(found) for found in listings.values()])
     lines = [_line(listing, request) for found in listings.values() for listing in found if listing.live()]
+    size_bytes = sum(item["size"] for line in lines for item in line["objects"])
     document = _document(request, identity, run_id, now_ms, lines) | {
+        "units": units_for(len(lines), size_bytes, bytes_per_unit=bytes_per_unit),
+        "bytes": size_bytes,
         "topics": [_topic(found, request, snapshots.get(_incarnation(found))) for found in listings.values()],
-        "warnings": list(_warnings(topics, listings.values(), snapshots)),
+        "warnings": list(_warnings(store, layout, topics, listings.values(), snapshots)),
     }
     return document if dry_run else run.write_plan(document, lines)
 
@@ -92,7 +110,7 @@ def _decide(topic: ArchivedTopic, request: RestoreRequest) -> list[PartitionList
     if not candidates:
         raise WrongUsage(
             f"topic {topic.topic} has no incarnation {named} in the archive"
-            if named
+            if named is not None
             else f"{topic.topic} holds nothing",
             hint=f"it has {', '.join(life.topic_id for life in topic.lives) or 'none'}",
         )
@@ -113,6 +131,42 @@ def _life(found: list[PartitionListing]) -> str:
 
 def _incarnation(found: list[PartitionListing]) -> Incarnation:
     return found[0].partition.incarnation
+
+
+def _refuse_names(request: RestoreRequest, topics: Iterable[str]) -> None:
+    """`WrongUsage` where a name would do something else than was meant: a slip in one restores to the wrong topic."""
+    known = set(topics)
+    if not known:
+        raise WrongUsage("the chosen topics hold nothing", hint="`millpond info` lists what is there")
+    idle = sorted((request.rename.keys() | request.incarnation.keys()) - known)
+    if idle:
+        raise WrongUsage(
+            f"the request renames, or names an incarnation of, what is not restored: {', '.join(idle)}",
+            hint=f"restored are {', '.join(sorted(known)[:5])}{' and others' if len(known) > 5 else ''}",
+        )
+    for target in map(request.target, sorted(known)):
+        if len(target) > _LONGEST_NAME or target in (".", "..", *INTERNAL):
+            raise WrongUsage(
+                f"{target} cannot be the name of a target topic",
+                hint=f"at most {_LONGEST_NAME} characters, and none of Kafka's own topics",
+            )
+
+
+def _refuse_unsupported(layout: Layout, topic: ArchivedTopic, found: list[PartitionListing]) -> None:
+    """`WrongUsage` where the life to restore has records in forms that are reserved: they would be missing silently."""
+    if not found:
+        return
+    folder = layout.incarnation(_incarnation(found))
+    reserved = [key for key in topic.foreign if key.startswith(folder) and _is_reserved(layout, folder, key)]
+    if _incarnation(found).topic_id.startswith("no-id-"):
+        reserved.append(folder)
+    if reserved:
+        raise WrongUsage(f"this version cannot read {reserved[0]}", hint="upgrade Millpond")
+
+
+def _is_reserved(layout: Layout, folder: str, key: str) -> bool:
+    is_parts = key.endswith(".parts") and layout.parse(f"{key.removesuffix('.parts')}.avro") is not None
+    return is_parts or key == f"{folder}alias.json"
 
 
 def _refuse_damage(all_found: Iterable[list[PartitionListing]]) -> None:
@@ -167,9 +221,7 @@ def _document(request: RestoreRequest, identity: Identity, run_id: str, now_ms: 
         "planned_at": now_ms,
         "request": request.model_dump(mode="json"),
         "lines": len(lines),
-        "units": units_for(len(lines)),
         "objects": len(objects),
-        "bytes": sum(item["size"] for item in objects),
         "offsets": sum(item["last"] - item["first"] + 1 for item in objects),
     }
 
@@ -187,6 +239,8 @@ def _topic(found: list[PartitionListing], request: RestoreRequest, known: TopicS
 
 
 def _warnings(
+    store: ObjectStore,
+    layout: Layout,
     topics: list[ArchivedTopic],
     all_found: Iterable[list[PartitionListing]],
     snapshots: dict[Incarnation, TopicSnapshot],
@@ -194,6 +248,10 @@ def _warnings(
     for topic in topics:
         if topic.foreign:
             yield f"{len(topic.foreign)} foreign objects in the folder of {topic.topic} are left out"
+        if not topic.lives:
+            yield f"the folder of {topic.topic} holds neither records nor markers: it is left out"
     for found in all_found:
         if _incarnation(found) not in snapshots:
             yield f"the partition count of {_incarnation(found)} was never recorded: empty last partitions are not made"
+    if next(store.list(layout.under("erasures/ledger/")), None) is not None:
+        yield "the erasure ledger is not applied: records erased after this archive was copied may come back"

@@ -21,6 +21,8 @@ SAFE_CONFIG = {
     "message.timestamp.type": "CreateTime",
     "message.timestamp.before.max.ms": "9223372036854775807",
     "message.timestamp.after.max.ms": "9223372036854775807",
+    # It limits batches as they are compressed, and the archive does not know how the source compressed them.
+    "max.message.bytes": "1073741824",
 }
 
 
@@ -60,27 +62,29 @@ def refuse_unfit(cluster: Cluster, target: TopicDescription, partitions: int) ->
 def _prepare(run: Run, cluster: Cluster, cluster_id: str, topic: Json, target: TopicDescription | None) -> Json:
     name = topic["target"]
     prepared = run.find("prepared", f"{name}.json")
-    config = SAFE_CONFIG | ({"max.message.bytes": topic["max_message_bytes"]} if topic["max_message_bytes"] else {})
     if prepared is not None:
         _refuse_replaced(prepared, name, cluster_id, target)
+        if run.find("report.json") is None:  # an earlier try may have been killed before it came to this
+            cluster.set_topic_config(name, prepared["safe"])
         return prepared
-    prior: dict[str, str] = {}
+    # Not the ends: a record that somebody writes meanwhile must not pass for one that was there before.
+    prior, starts = {}, dict.fromkeys(range(topic["partitions"]), 0)
     if target is None:
-        cluster.create_topic(name, topic["partitions"], config)
+        cluster.create_topic(name, topic["partitions"], SAFE_CONFIG)
         target = cluster.wait_for(name)
     else:
         prior = cluster.topic_config(name)
-    ends = cluster.ends((name, number) for number in range(target.partitions))
+        starts = {number: start for (_, number), start in cluster.log_starts((name, n) for n in starts).items()}
     record = {
         "topic": name,
         "topic_id": target.topic_id,
         "cluster_id": cluster_id,
         "prior": prior,
-        "safe": config,
-        "base": {str(number): end for (_, number), end in ends.items()},
+        "safe": SAFE_CONFIG,
+        "base": {str(number): start for number, start in starts.items()},
     }
     prepared = run.write_once(record, "prepared", f"{name}.json")
-    cluster.set_topic_config(name, config)
+    cluster.set_topic_config(name, SAFE_CONFIG)
     return prepared
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,6 +36,7 @@ class VerbSettings(BaseSettings):
         cli_implicit_flags=True,
         cli_hide_none_type=True,
         cli_avoid_json=True,
+        cli_exit_on_error=False,
         cli_shortcuts={"json-output": "json"},
     )
 
@@ -68,13 +70,13 @@ class VerbSettings(BaseSettings):
 
     @classmethod
     def from_flags(cls, flags: Sequence[str]) -> Self:
-        """Settings of a command line. `WrongUsage` names what is wrong; argparse refuses unknown flags by itself."""
-        return _load(cls, list(flags), _config_of(flags))
+        """Settings of a command line. `WrongUsage` names what is wrong."""
+        return _load(cls, list(flags), _config_of(flags) or _config_of_environment())
 
     @classmethod
     def from_environment(cls) -> Self:
         """Settings of a container or a function, which has no flags."""
-        return _load(cls, None, None)
+        return _load(cls, None, _config_of_environment())
 
 
 def _load(cls: type[S], flags: list[str] | None, config: str | None) -> S:
@@ -110,11 +112,16 @@ def _config_of(flags: Sequence[str]) -> str | None:
     return None
 
 
+def _config_of_environment() -> str | None:
+    return os.environ.get(f"{ENV_PREFIX}CONFIG")
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
         found = tomllib.loads(path.read_text())
     except OSError as error:
-        raise WrongUsage(f"cannot read {path}: {error.strerror}", hint="check --config") from error
+        hint = f"check --config or {ENV_PREFIX}CONFIG"
+        raise WrongUsage(f"cannot read {path}: {error.strerror}", hint=hint) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise WrongUsage(
             f"{path} is not a TOML file: {error}", hint='a line looks like: archive = "s3://bucket/kafka"'

@@ -10,6 +10,7 @@ from millpond.errors import WrongUsage
 from millpond.kafka.admin import Cluster
 from millpond.kafka.settings import ClusterAddress
 from millpond.restore.request import RestoreRequest, parse_request
+from millpond.restore.target import refusing_properties
 from millpond.settings.parts import ArchiveSettings, CommaList, items
 
 
@@ -20,7 +21,8 @@ class TargetSettings(ArchiveSettings):
     to_kafka: dict[str, str] = Field(default_factory=dict, description="KEY=VALUE of librdkafka, as often as needed")
 
     def cluster(self) -> Cluster:
-        return Cluster(ClusterAddress(self.to_brokers, self.to_kafka))
+        with refusing_properties():
+            return Cluster(ClusterAddress(self.to_brokers, self.to_kafka))
 
 
 class RestoreSettings(TargetSettings):

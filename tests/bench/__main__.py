@@ -15,7 +15,7 @@ from tests.bench.stage import stage
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Measures Millpond beside simpler programs.")
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Millpond beside simpler programs")
     parser.add_argument("--records", type=int, default=200_000, help="records of set A (default %(default)s)")
     parser.add_argument("--sets", default="A,B,C", help="which of A (1 KiB), B (100 B) and C (10 KiB)")
     parser.add_argument("--rounds", type=int, default=1, help="runs of each program; the median counts")

@@ -23,7 +23,4 @@ class DataSet:
         return max(PARTITIONS, round(of_a * self.share))
 
 
-SETS = {
-    found.name: found
-    for found in (DataSet("A", 1024, 1.0), DataSet("B", 100, 2.5), DataSet("C", 10 * 1024, 0.1))
-}
+SETS = {found.name: found for found in (DataSet("A", 1024, 1.0), DataSet("B", 100, 2.5), DataSet("C", 10 * 1024, 0.1))}

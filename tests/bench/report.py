@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -15,7 +16,7 @@ from rich.table import Table
 from tests.bench.lineup import LINEUP
 from tests.bench.rounds import Measured, rate
 
-_PACKAGES = ("confluent-kafka", "fastavro", "backports.zstd", "isal", "boto3")
+_PACKAGES = ("confluent-kafka", "fastavro", "boto3", *(["backports.zstd"] if sys.version_info < (3, 14) else []))
 Sets = dict[str, Measured]
 MIB = 1 << 20
 
@@ -52,7 +53,7 @@ def _memory(name: str) -> Callable[[Sets, str], float]:
 
 def _pace(ours: str, other: str) -> Callable[[Sets, str], float]:
     return lambda sets, data: (
-        rate(sets[data], sets["start"], ours).records_s / rate(sets[data], sets["start"], other).records_s
+        (rate(sets[data], sets["start"], ours).records_s or 0) / (rate(sets[data], sets["start"], other).records_s or 1)
     )
 
 
@@ -73,8 +74,10 @@ TARGETS = (
     Target("redaction scan, fastavro's CPU against ours", "A", 4, False, _cpu("scan.fastavro", "scan.millpond")),
     Target("memory of the backup", "A", 300, True, _memory("backup.millpond"), "MiB"),
     Target("memory of the restore", "A", 256, True, _memory("restore.millpond"), "MiB"),
+    Target("memory of the restore to zstd", "A", 256, True, _memory("restore.millpond.zstd"), "MiB"),
     Target("memory of the backup, large records", "C", 300, True, _memory("backup.millpond"), "MiB"),
     Target("memory of the restore, large records", "C", 256, True, _memory("restore.millpond"), "MiB"),
+    Target("memory of the restore to zstd, large records", "C", 256, True, _memory("restore.millpond.zstd"), "MiB"),
 )
 
 
@@ -89,7 +92,7 @@ def table(start: Measured, sets: list[Measured]) -> Table:
         found.add_row(f"{data.name}: {measured.records} x {data.value_bytes} B", style="bold")
         for program in LINEUP:
             if program.name in measured.costs:
-                found.add_row(f"  {program.name}: {program.title}", *_cells(measured, start, program.name))
+                found.add_row(f"  {program.name} ({program.title})", *_cells(measured, start, program.name))
     return found
 
 
@@ -97,8 +100,8 @@ def _cells(measured: Measured, start: Measured, name: str) -> Iterator[str]:
     found, cost = rate(measured, start, name), measured.cost(name)
     wait_s = next(program.wait_s for program in LINEUP if program.name == name)
     stored = measured.stored_bytes.get(name)
-    yield f"{found.records_s:,.0f}"
-    yield f"{found.megabytes_s:,.0f}"
+    yield f"{found.records_s:,.0f}" if found.records_s else "too short"
+    yield f"{found.megabytes_s:,.0f}" if found.megabytes_s else ""
     yield f"{found.cpu_us:.2f}"
     yield f"{cost.peak_rss_bytes / MIB:.0f}"
     yield f"{stored / measured.source_bytes:.3f}" if stored else ""
@@ -151,7 +154,7 @@ def document(start: Measured, sets: list[Measured], rounds: int) -> dict[str, An
             "architecture": platform.machine(),
             "python": platform.python_version(),
             "librdkafka": confluent_kafka.libversion()[0],
-            **{name: version(name) for name in _PACKAGES if name != "backports.zstd" or platform.python_version() < "3.14"},
+            **{name: version(name) for name in _PACKAGES},
         },
         "rounds": rounds,
         "start": {name: asdict(start.cost(name)) for name in start.costs},

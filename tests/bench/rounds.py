@@ -14,6 +14,7 @@ from tests.bench.measure import Cost, run
 from tests.bench.stage import Stage
 
 START = DataSet("start", 1024, 0)
+_TOO_SHORT_S = 0.25
 
 
 @dataclass(slots=True)
@@ -44,10 +45,10 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """A program on a set, what its start costs taken off."""
+    """A program on a set, what its start costs taken off; no pace where hardly anything is left then."""
 
-    records_s: float
-    megabytes_s: float
+    records_s: float | None
+    megabytes_s: float | None
     cpu_us: float
 
 
@@ -55,12 +56,15 @@ def rate(measured: Measured, start: Measured, name: str) -> Rate:
     """The slope between twelve records and all of them."""
     cost, fixed = measured.cost(name), start.cost(name)
     records = measured.records - start.records
-    wall_s = max(1e-6, cost.wall_s - fixed.wall_s)
-    cpu_s = max(1e-9, cost.cpu_s - fixed.cpu_s)
-    return Rate(records / wall_s, measured.source_bytes / wall_s / 1e6, cpu_s / records * 1e6)
+    wall_s, cpu_us = cost.wall_s - fixed.wall_s, max(1e-3, cost.cpu_s - fixed.cpu_s) / records * 1e6
+    if wall_s < _TOO_SHORT_S:
+        return Rate(None, None, cpu_us)
+    return Rate(records / wall_s, measured.source_bytes / wall_s / 1e6, cpu_us)
 
 
-def play(stage: Stage, sets: list[DataSet], of_a: int, rounds: int, console: Console) -> tuple[Measured, list[Measured]]:
+def play(
+    stage: Stage, sets: list[DataSet], of_a: int, rounds: int, console: Console
+) -> tuple[Measured, list[Measured]]:
     """What a start costs, and the sets."""
     start = _measure(stage, START, PARTITIONS, rounds, console)
     return start, [_measure(stage, data, data.records(of_a), rounds, console) for data in sets]

@@ -15,7 +15,8 @@ from local.kafka import KafkaCluster
 from local.prepare import prepare_kafka
 from tests.bench.datasets import PARTITIONS
 
-_BROKER = {"num.partitions": PARTITIONS, "file.delete.delay.ms": 1000, "log.segment.delete.delay.ms": 1000}
+# Without the first, retention would delete the records, whose timestamps are old, while they are being measured.
+_BROKER = {"log.retention.ms": -1, "log.segment.delete.delay.ms": 1000}
 
 
 @dataclass(slots=True)

@@ -1,0 +1,40 @@
+"""Topics chosen by name."""
+
+from __future__ import annotations
+
+import pytest
+
+from millpond.errors import WrongUsage
+from millpond.kafka.selection import Selection
+
+TOPICS = ["orders", "orders-eu", "payments", "__consumer_offsets", "__transaction_state", "a.b", "axb", "_schemas"]
+
+
+@pytest.mark.parametrize(
+    ("include", "exclude", "expected"),
+    [
+        ([".*"], [], ["_schemas", "a.b", "axb", "orders", "orders-eu", "payments"]),
+        (["orders"], [], ["orders"]),
+        (["order"], [], []),
+        (["payments", "orders.*"], [], ["payments", "orders", "orders-eu"]),
+        (["orders.*", ".*"], [], ["orders", "orders-eu", "_schemas", "a.b", "axb", "payments"]),
+        (["orders.*"], ["orders-.*"], ["orders"]),
+        (["orders.*"], ["eu"], ["orders", "orders-eu"]),
+        (["orders|pay.*"], [], ["orders", "payments"]),
+        ([r"a\.b"], [], ["a.b"]),
+        (["__.*"], [], []),
+        ([".*"], [".*"], []),
+        ([], [], []),
+    ],
+)
+def test_topics_are_chosen_in_the_order_of_the_expressions(
+    include: list[str], exclude: list[str], expected: list[str]
+) -> None:
+    assert Selection.of(include, exclude).match(TOPICS) == expected
+
+
+@pytest.mark.parametrize(("include", "exclude"), [(["["], []), (["a"], ["(?P<"])])
+def test_what_is_no_expression_is_refused_with_a_hint(include: list[str], exclude: list[str]) -> None:
+    with pytest.raises(WrongUsage, match="is not a regular expression") as caught:
+        Selection.of(include, exclude)
+    assert caught.value.hint
