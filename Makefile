@@ -8,6 +8,9 @@ export UV_PROJECT_ENVIRONMENT := .venv
 BIN := .venv/bin
 READY := .venv/.ready
 
+# Test files side by side: most of them wait for Kafka and the store. Each worker starts its own.
+WORKERS ?= 3
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-long check bench synth clean
 
@@ -18,7 +21,7 @@ demo: $(READY) ## the whole story on this machine: backup, loss, restore, erasur
 	@$(BIN)/millpond demo $(DEMO)
 
 test: check ## every test, with a few rounds of the random faults
-	$(BIN)/python -m pytest tests --ignore=tests/unit
+	$(BIN)/python -m pytest tests --ignore=tests/unit -n $(WORKERS) --dist loadfile
 
 test-long: $(READY) ## the random faults again and again: ROUNDS=30
 	MILLPOND_FAULT_ROUNDS=$(or $(ROUNDS),30) $(BIN)/python -m pytest tests/faults --timeout 7200
@@ -28,7 +31,7 @@ check: $(READY) ## format, lint, types, direction of imports, unit tests
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest tests/unit
+	$(BIN)/python -m pytest tests/unit -n 2
 
 bench: $(READY) ## speed beside plain loops, in one run (BENCH="--records 500000")
 	$(BIN)/python -m tests.bench $(BENCH)

@@ -37,6 +37,7 @@ _LENGTHS = 1 << 15
 _SOME = [b"\x02" + encode_long(length) for length in range(_LENGTHS)]
 """The union's second branch (bytes) and a length."""
 _COUNTS = [encode_long(count) for count in range(1024)]
+_SMALL = [encode_long(n) for n in range(8192)]
 _LOW = [bytes((((n << 1) & 0x7F) | 0x80, ((n >> 6) & 0x7F) | 0x80)) for n in range(8192)]
 """First two bytes of a long of 8192 or more, by its low 13 bits."""
 _CACHED = 4096
@@ -87,12 +88,12 @@ def encode_messages(
 def _encode(rows: Iterable[tuple]) -> bytes:  # type: ignore[type-arg]  # rows of records or of message columns
     parts: list[bytes] = []
     extend, high, keys = parts.extend, _high_cache.get, _key_cache.get
-    some, low, counts = _SOME, _LOW, _COUNTS
+    some, low, small, counts = _SOME, _LOW, _SMALL, _COUNTS
     for offset, stamp, key, value, headers in rows:
-        if offset < 8192:
-            offset_low, offset_high = encode_long(offset), b""
-        else:
+        if offset >= 8192:
             offset_low, offset_high = low[offset & 8191], high(offset >> 13) or _high(offset >> 13)
+        else:
+            offset_low, offset_high = small[offset] if offset >= 0 else encode_long(offset), b""
         if stamp < 8192:
             stamp_low, stamp_high = encode_long(stamp), b""
         else:

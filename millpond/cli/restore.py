@@ -28,7 +28,10 @@ def run(settings: RestoreSettings) -> Outcome:
     if settings.dry_run:
         return Outcome(plan, _plan_text(plan) + "\nnothing was written")
     if not plan["lines"]:
-        raise MillpondError("there is nothing to restore: the chosen topics hold no records in the archive")
+        raise MillpondError(
+            "there is nothing to restore: the chosen topics hold no records in the archive",
+            hint="`millpond info` lists what is there",
+        )
     sys.stderr.write(f"restore run {run_id}: --run-id {run_id} goes on with it if it is interrupted\n")
     prepare_restore(store, layout, cluster, run_id=run_id)
     with progress("records restored") as told:

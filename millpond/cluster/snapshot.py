@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -11,6 +12,8 @@ from millpond.archive.catalog import list_incarnations
 from millpond.archive.keys import Incarnation, Layout
 from millpond.kafka.admin import Cluster
 from millpond.storage.contract import AlreadyThere, ObjectInfo, ObjectStore, read
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +66,22 @@ def latest_topics(
     for key in reversed(keys):
         if not missing:
             break
-        for topic in json.loads(read(store, key))["topics"]:
-            snapshot = TopicSnapshot(**topic)
+        for snapshot in _topics_in(read(store, key), key):
             incarnation = Incarnation(snapshot.topic, snapshot.topic_id)
             if incarnation in missing:
                 found[incarnation] = snapshot
                 missing.discard(incarnation)
     return found
+
+
+def _topics_in(content: bytes, key: str) -> list[TopicSnapshot]:
+    """The topics of a snapshot. One that cannot be read is passed over, loudly: no record depends on it."""
+    try:
+        topics = json.loads(content)["topics"]
+        return [TopicSnapshot(**{name: topic[name] for name in TopicSnapshot.__slots__}) for topic in topics]
+    except (ValueError, KeyError, TypeError):
+        _LOG.warning("the cluster snapshot %s cannot be read and is passed over", key)
+        return []
 
 
 def compacted_topics(store: ObjectStore, layout: Layout, topics: Iterable[str]) -> set[str]:

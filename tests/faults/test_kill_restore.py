@@ -33,7 +33,7 @@ REPOSITORY = Path(__file__).parents[2]
 DYING = """
 import importlib, os, sys, time
 from millpond.restore import target
-target._STILL_S = 0.5
+target._STILL_S = 0.2
 module, owner, name, when, n = sys.argv[1].split(":")
 sys.argv[1:2] = []
 place = importlib.import_module(module)

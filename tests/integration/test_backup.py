@@ -237,17 +237,21 @@ def test_new_topics_and_partitions_are_found_and_read_from_their_beginning(
     backup.holds(new)
 
 
-@pytest.mark.parametrize(("partitions", "records"), [(2, 2), (2, 40), (1, 40)], ids=["shorter", "longer", "fewer"])
+@pytest.mark.parametrize(
+    ("partitions", "records", "discover_every_s"),
+    [(2, 2, 0.5), (2, 40, 0.5), (2, 40, 600.0), (1, 40, 0.5)],
+    ids=["shorter", "longer", "longer, found by the confirmation", "fewer partitions"],
+)
 def test_a_topic_made_again_while_running_keeps_both_lives_apart(
-    backup: Backup, topic: str, partitions: int, records: int
+    backup: Backup, topic: str, partitions: int, records: int, discover_every_s: float
 ) -> None:
-    """`longer` is the silent case: the consumer goes on inside the new life. With `fewer` partitions than the group
-    hands out, the search for positions used to end the whole backup."""
+    """`longer` is the silent case: the consumer goes on inside the new life. With fewer partitions than the group hands
+    out, the search for positions used to end the whole backup."""
     bootstrap = backup.bootstrap
     first = make_topic(bootstrap, topic, 2)
     for number in (0, 1):
         produce(bootstrap, topic, [b"old"] * 10, partition=number)
-    with backup.running():
+    with backup.running(discover_every_s=discover_every_s):
         backup.wait_covered(topic)
         delete_topic(bootstrap, topic)
         second = make_topic(bootstrap, topic, partitions)
@@ -548,10 +552,15 @@ def test_a_topic_deleted_before_it_was_read_to_its_end_ends_once_with_an_error(
 
     deleting = threading.Thread(target=delete)
     deleting.start()
-    with pytest.raises(MillpondError, match=f"1 partitions were not read to their ends.* {topic}-0") as caught:
+    told = ""  # on a busy machine the client may have fetched everything before the topic was gone
+    try:
         backup.once(max_bytes=1 << 10, block_bytes=1 << 12)
+    except MillpondError as error:
+        told = str(error)
     deleting.join()
-    assert caught.value.hint
     backup.holds(f"{topic}-other")
     held = read_archive_records(store, backup.layout, topic, topic_id)[0]
-    assert [r.offset for r in held] == list(range(len(held))) and 0 < len(held) < MANY
+    assert [r.offset for r in held] == list(range(len(held))) and len(held) > 0
+    if len(held) < MANY:
+        assert f"1 partitions were not read to their ends, because their topics were deleted: {topic}-0" in told
+        assert "hint:" in told
