@@ -78,6 +78,13 @@ class Node:
         return False
 
 
+def _new_cluster_id() -> str:
+    """16 bytes as Kafka prints them. Its tools would take an id with a dash in front for an option."""
+    while (found := base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")).startswith("-"):
+        pass
+    return found
+
+
 class KafkaCluster:
     """Start with `with`, or with start() and stop(). Node ids are 1..nodes."""
 
@@ -170,7 +177,7 @@ class KafkaCluster:
 
     def format(self) -> None:
         """Write the settings and format the storage of every node that has none yet."""
-        cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        cluster_id = _new_cluster_id()
         with ThreadPoolExecutor(len(self.nodes)) as pool:
             for done in [pool.submit(self._format_node, node, cluster_id) for node in self.nodes]:
                 done.result()
