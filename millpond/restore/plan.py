@@ -234,7 +234,6 @@ def _topic(found: list[PartitionListing], request: RestoreRequest, known: TopicS
         "topic_id": incarnation.topic_id,
         "target": request.target(incarnation.topic),
         "partitions": max(seen, known.partitions if known else 0),
-        "max_message_bytes": known.config.get("max.message.bytes", "") if known else "",
     }
 
 
