@@ -22,7 +22,9 @@ def build(app: cdk.App, deployment: Deployment) -> None:
     """All stacks of one deployment, and the checks that synth runs over them."""
     env = cdk.Environment(account=deployment.account, region=deployment.region)
     storage = StorageStack(app, "Storage", deployment=deployment, env=env)
-    backup = BackupStack(app, "Backup", deployment=deployment, archive=storage.archive, env=env)
+    backup = BackupStack(
+        app, "Backup", deployment=deployment, archive=storage.archive, erasure=storage.erasure, env=env
+    )
     OperationsStack(
         app,
         "Operations",

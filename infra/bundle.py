@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import cast
 
@@ -17,6 +18,8 @@ from aws_cdk import aws_lambda as lambda_
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("millpond", "functions")
 LOCK = ("uv.lock", "pyproject.toml")
+# The compiled module of this checkout is for this machine. Functions carry no data: Python's own code is fast enough.
+LEFT_OUT = ("__pycache__", "_codec.*.so")
 EXPORT = "export --frozen --no-emit-project --no-default-groups --extra functions --no-annotate --no-header"
 
 
@@ -68,7 +71,7 @@ def bundle(target: Path, *, python: str, platform: str, root: Path = ROOT) -> No
     )
     shutil.rmtree(target / "bin", ignore_errors=True)  # scripts that name this machine's Python
     for package in PACKAGES:
-        shutil.copytree(root / package, target / package, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(root / package, target / package, ignore=shutil.ignore_patterns(*LEFT_OUT))
 
 
 def fingerprint(*, python: str, platform: str, root: Path = ROOT) -> str:
@@ -84,7 +87,11 @@ def _sources(root: Path) -> Iterator[Path]:
     yield from (root / name for name in LOCK)
     for package in PACKAGES:
         files = (path for path in sorted((root / package).rglob("*")) if path.is_file())
-        yield from (path for path in files if "__pycache__" not in path.parts)
+        yield from (path for path in files if not any(map(_is_left_out, path.relative_to(root).parts)))
+
+
+def _is_left_out(name: str) -> bool:
+    return any(fnmatch(name, pattern) for pattern in LEFT_OUT)
 
 
 def _uv(arguments: list[str], *, root: Path, stdin: str = "") -> str:

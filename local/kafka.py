@@ -7,7 +7,8 @@
         kafka.start_node(1)
 
 PLAINTEXT is always there; its principal User:ANONYMOUS is a super user. With tls=True there are also SASL_SSL
-(SCRAM-SHA-512) and SSL (mutual TLS), signed by a throw-away authority.
+(SCRAM-SHA-512), SSL (mutual TLS) and TLS (only the brokers show a certificate; its principal is User:ANONYMOUS too),
+signed by a throw-away authority.
 """
 
 from __future__ import annotations
@@ -25,9 +26,10 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AclBinding, AdminClient
 from confluent_kafka.admin._scram import ScramCredentialInfo, ScramMechanism, UserScramCredentialUpsertion
 
 from local.certificates import Authority
@@ -47,6 +49,7 @@ from local.kafka_settings import (
 )
 from local.processes import HOST, Child, wait_until
 from millpond.errors import MillpondError, WrongUsage
+from millpond.kafka.metadata import EVERY_ACL
 
 
 class Node:
@@ -68,14 +71,20 @@ class Node:
     def check_alive(self) -> None:
         """Raise what its log says when it ended by itself."""
         if self.process and not self.process.running:
-            tail = self.log.read_text(errors="replace")[-1500:] if self.log.exists() else ""
-            raise MillpondError(f"Kafka node {self.id} ended with {self.process.exit_code}:\n{tail}")
+            raise MillpondError(f"Kafka node {self.id} ended with {self.process.exit_code}:\n{_last_words(self.log)}")
 
     def listens(self) -> bool:
         self.check_alive()
         with contextlib.suppress(OSError), socket.create_connection((HOST, self.address.ports[PLAINTEXT]), 1):
             return True
         return False
+
+
+def _last_words(log: Path) -> str:
+    """The errors that a broker's log ends with; its last lines when it tells of none."""
+    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+    errors = [line for line in lines if " INFO " not in line and (" ERROR " in line or "Exception: " in line)]
+    return "\n".join((errors or lines)[-10:])
 
 
 def _new_cluster_id() -> str:
@@ -114,7 +123,7 @@ class KafkaCluster:
     # Addresses and settings
 
     def bootstrap(self, listener: str = PLAINTEXT) -> str:
-        """bootstrap.servers of this listener: PLAINTEXT, SASL_SSL or SSL."""
+        """bootstrap.servers of this listener: PLAINTEXT, SASL_SSL, SSL or TLS."""
         return ",".join(node.address.at(listener) for node in self.nodes)
 
     @property
@@ -143,16 +152,24 @@ class KafkaCluster:
         return settings | {key.replace("_", "."): value for key, value in more.items()}
 
     def create_user(self, user: str, password: str) -> None:
-        """A SCRAM-SHA-512 user, known to every node when this returns."""
+        """A SCRAM-SHA-512 user; a broker knows it when this returns."""
         info = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096)
         change = UserScramCredentialUpsertion(user, info, password.encode())
-        admin = AdminClient(self.client())  # its futures end with it
+        admin: Any = AdminClient(self.client())  # its futures end with it
         for done in admin.alter_user_scram_credentials([change]).values():
             done.result(30)
+        wait_until(lambda: user in admin.describe_user_scram_credentials().result(60), f"user {user} is known")
+
+    def allow(self, acls: Sequence[AclBinding]) -> None:
+        """Adds these rights; the brokers go by them when this returns."""
+        admin: Any = AdminClient(self.client())  # its futures end with it
+        for done in admin.create_acls(list(acls)).values() if acls else ():
+            done.result(60)
+        wait_until(lambda: set(admin.describe_acls(EVERY_ACL).result(60)) >= set(acls), "the brokers know these rights")
 
     # Life of the cluster
 
-    def start(self, timeout_s: float = 60) -> KafkaCluster:
+    def start(self, timeout_s: float = 180) -> KafkaCluster:
         """Format what is not formatted, start every node and wait until the cluster answers."""
         self.format()
         for node in self.nodes:
@@ -182,7 +199,7 @@ class KafkaCluster:
             for done in [pool.submit(self._format_node, node, cluster_id) for node in self.nodes]:
                 done.result()
 
-    def wait_ready(self, timeout_s: float = 60) -> None:
+    def wait_ready(self, timeout_s: float = 180) -> None:
         """Until every node that runs is known to all of them and there is a controller."""
         deadline = time.monotonic() + timeout_s
         up = [node for node in self.nodes if node.running]
@@ -190,7 +207,7 @@ class KafkaCluster:
             wait_until(node.listens, f"Kafka node {node.id} listens (log: {node.log})", timeout_s=timeout_s)
         servers = ",".join(node.address.at(PLAINTEXT) for node in up)
         admin = AdminClient({**self.client(), "bootstrap.servers": servers, "log_level": 2})
-        left = max(1.0, deadline - time.monotonic())
+        left = max(30.0, deadline - time.monotonic())
         wait_until(lambda: _is_complete(admin, up), f"{len(up)} Kafka nodes are one cluster", timeout_s=left)
 
     # Life of one node

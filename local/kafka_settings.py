@@ -9,7 +9,7 @@ from pathlib import Path
 from local.certificates import Authority
 from local.processes import HOST, free_ports
 
-PLAINTEXT, CONTROLLER, SASL_SSL, SSL = "PLAINTEXT", "CONTROLLER", "SASL_SSL", "SSL"
+PLAINTEXT, CONTROLLER, SASL_SSL, SSL, TLS = "PLAINTEXT", "CONTROLLER", "SASL_SSL", "SSL", "TLS"
 SCRAM = "SCRAM-SHA-512"
 SCRAM_LOGIN = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
 Settings = dict[str, str | int | float | bool]
@@ -28,7 +28,7 @@ class Address:
 
 def addresses(nodes: int, *, tls: bool) -> list[Address]:
     """Free ports for this many nodes."""
-    listeners = (PLAINTEXT, CONTROLLER, SASL_SSL, SSL) if tls else (PLAINTEXT, CONTROLLER)
+    listeners = (PLAINTEXT, CONTROLLER, SASL_SSL, SSL, TLS) if tls else (PLAINTEXT, CONTROLLER)
     ports = free_ports(nodes * len(listeners))
     rows = [ports[i * len(listeners) : (i + 1) * len(listeners)] for i in range(nodes)]
     return [Address(i + 1, dict(zip(listeners, row, strict=True))) for i, row in enumerate(rows)]
@@ -40,7 +40,7 @@ def server_properties(node: Address, cluster: Sequence[Address], data: Path) -> 
 
 
 def tls_properties(node: Address, authority: Authority) -> Settings:
-    """SASL_SSL with SCRAM, and SSL with mutual TLS whose principal is User:<common name>."""
+    """SASL_SSL with SCRAM; SSL with mutual TLS, whose principal is User:<common name>; TLS for any client."""
     return {
         "sasl.enabled.mechanisms": SCRAM,
         "listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config": SCRAM_LOGIN,
@@ -50,6 +50,7 @@ def tls_properties(node: Address, authority: Authority) -> Settings:
         "ssl.truststore.location": str(authority.ca),
         "listener.name.ssl.ssl.client.auth": "required",
         "listener.name.sasl_ssl.ssl.client.auth": "none",
+        "listener.name.tls.ssl.client.auth": "none",
         "ssl.principal.mapping.rules": "RULE:^CN=([^,]+).*$/$1/,DEFAULT",
     }
 
@@ -67,7 +68,7 @@ def client_settings(bootstrap: str, listener: str) -> Settings:
     """For confluent-kafka: quick to come back to a restarted broker, and never on ::1."""
     return {
         "bootstrap.servers": bootstrap,
-        "security.protocol": listener,
+        "security.protocol": SSL if listener == TLS else listener,
         "broker.address.family": "v4",
         "reconnect.backoff.ms": 50,
         "reconnect.backoff.max.ms": 500,
@@ -75,8 +76,10 @@ def client_settings(bootstrap: str, listener: str) -> Settings:
 
 
 def secure_client_settings(authority: Authority, listener: str, *, user: str, password: str, name: str) -> Settings:
-    """What SASL_SSL (user, password) or SSL (common name of the certificate) want on top of `client_settings`."""
+    """What SASL_SSL (user, password), SSL (common name of the certificate) or TLS want on top of `client_settings`."""
     settings: Settings = {"ssl.ca.location": str(authority.ca)}
+    if listener == TLS:
+        return settings
     if listener == SSL:
         pem = str(authority.issue(name))
         return {**settings, "ssl.certificate.location": pem, "ssl.key.location": pem}
@@ -93,7 +96,7 @@ def _listeners(node: Address, cluster: Sequence[Address]) -> Settings:
         "inter.broker.listener.name": PLAINTEXT,
         "listeners": ",".join(urls.values()),
         "advertised.listeners": ",".join(url for name, url in urls.items() if name != CONTROLLER),
-        "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL,SSL:SSL",
+        "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL,SSL:SSL,TLS:SSL",
     }
 
 

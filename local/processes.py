@@ -9,6 +9,8 @@ from __future__ import annotations
 import atexit
 import contextlib
 import ctypes
+import functools
+import itertools
 import os
 import random
 import signal
@@ -27,6 +29,7 @@ from millpond.errors import TryAgain
 HOST = "127.0.0.1"
 # Below what Linux and macOS hand out to outgoing connections: a stopped broker must find its port free again.
 PORTS = range(15_000, 32_000)
+PORTS_OF_A_PROCESS = 500
 PR_SET_PDEATHSIG = 1
 
 T = TypeVar("T")
@@ -37,9 +40,10 @@ _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports on which nobody listens now."""
+    """Ports on which nobody listens now, and which no other process that asks here is given."""
+    _, ports = _own_ports()
     found: list[int] = []
-    for port in random.sample(PORTS, 2_000):
+    for port in itertools.islice(ports, PORTS_OF_A_PROCESS - 1):
         with contextlib.suppress(OSError), socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((HOST, port))
@@ -49,17 +53,39 @@ def free_ports(count: int) -> list[int]:
     raise TryAgain(f"only {len(found)} of {count} free ports were found on {HOST}", hint="stop other local clusters")
 
 
-def wait_until(look: Callable[[], T | None], what: str, *, timeout_s: float = 30, pause_s: float = 0.05) -> T:
+@functools.cache
+def _own_ports() -> tuple[socket.socket, Iterator[int]]:
+    """A block of ports in turn, and its first port, which this process holds as a sign until it ends.
+
+    A broker opens its ports seconds after it was given them. Without blocks, two test processes would now and then
+    find the same one free.
+    """
+    for first in random.sample(PORTS[::PORTS_OF_A_PROCESS], len(PORTS) // PORTS_OF_A_PROCESS):
+        sign = socket.socket()
+        try:
+            sign.bind((HOST, first))
+            sign.listen()
+        except OSError:  # somebody else's
+            sign.close()
+        else:
+            return sign, itertools.cycle(range(first + 1, first + PORTS_OF_A_PROCESS))
+    raise TryAgain(
+        f"all ports of {HOST} from {PORTS[0]} to {PORTS[-1]} are given away", hint="stop other local clusters"
+    )
+
+
+def wait_until(look: Callable[[], T | None], what: str, *, timeout_s: float = 90, pause_s: float = 0.05) -> T:
     """What `look` returns as soon as that is true.
 
     Raises:
         TryAgain: It was not within `timeout_s`; the last thing seen is named.
     """
-    deadline = time.monotonic() + timeout_s
+    deadline, late = time.monotonic() + timeout_s, False
     while not (seen := look()):
-        if time.monotonic() > deadline:
+        if late:
             raise TryAgain(f"{what}: not within {timeout_s} s; the last answer was {seen!r}")
         time.sleep(pause_s)
+        late = time.monotonic() >= deadline  # before the last look: this process may have slept for long itself
     return seen
 
 
@@ -112,7 +138,7 @@ class Child:
         self.send(signal.SIGKILL)
         self.process.wait()
 
-    def stop(self, timeout_s: float = 10) -> int:
+    def stop(self, timeout_s: float = 60) -> int:
         """SIGTERM, and SIGKILL when that did not end it in time."""
         self.send(signal.SIGTERM)
         try:

@@ -7,6 +7,16 @@ or header.
 
 from __future__ import annotations
 
+import re
+
+_PATH_OF_A_PART = re.compile(r"(/parts/)[^\s'\"]*/")
+
+
+def without_values(text: str) -> str:
+    """The text without what stands between `parts/` and the file name in keys: fields of records, such as a customer's
+    id, where a backup is partitioned by content."""
+    return _PATH_OF_A_PART.sub(r"\1.../", text)
+
 
 class MillpondError(Exception):
     """Something failed and the operator should know what to do next.
@@ -14,16 +24,22 @@ class MillpondError(Exception):
     Attributes:
         hint: The next step for the operator, printed on a line of its own.
         exit_code: What a command line or a job ends with (see `EXIT_CODES`).
+        object_key: The one object that the failure is about, without values of records, or "".
     """
 
     exit_code = 1
 
-    def __init__(self, message: str, *, hint: str = "") -> None:
-        super().__init__(message)
-        self.hint = hint
+    def __init__(self, message: str, *, hint: str = "", object_key: str = "") -> None:
+        super().__init__(without_values(message))
+        self.hint = without_values(hint)
+        self.object_key = without_values(object_key)
 
     def __str__(self) -> str:
         return f"{self.args[0]}\nhint: {self.hint}" if self.hint else str(self.args[0])
+
+
+class NothingToRestore(MillpondError):
+    """The archive has topics that are asked for, and no record of them is due."""
 
 
 class WrongUsage(MillpondError):

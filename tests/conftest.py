@@ -15,7 +15,40 @@ if TYPE_CHECKING:
     from local.aws import LocalAws
     from local.kafka import KafkaCluster
 
+# Backups that tests start side by side must not meet at one port.
+os.environ.setdefault("MILLPOND_METRICS_PORT", "0")
+
+_LONGEST = (
+    *("e2e/test_restore_execution", "faults/test_unclean_elections", "faults/test_backup_store"),
+    *("integration/test_workers", "e2e/test_deployed", "faults/test_kill_backup", "integration/test_many_partitions"),
+    *("faults/test_cluster_faults", "faults/test_backup_processes", "faults/test_restore_brokers"),
+    *("faults/test_asking_groups", "faults/test_backup_isolation", "faults/test_topic_lives", "infra/"),
+    *("integration/test_backup.py", "integration/test_restore_repartition", "integration/test_restore_worker"),
+    *("integration/test_ways_in", "faults/test_kill_repartition"),
+)
+"""Files that take a minute or more: those that keep processors busy beside those that wait, the longest first."""
+
 _numbers = itertools.count(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Side by side, the file that is begun last decides when all are done."""
+    places = {name: place for place, name in enumerate(_LONGEST)}
+    items.sort(key=lambda item: next((places[name] for name in _LONGEST if name in item.nodeid), len(_LONGEST)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """File by file, in the order of above; all of infra/ in one process, since it takes long to synthesise."""
+    if config.getvalue("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByFile(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return "tests/infra" if nodeid.startswith("tests/infra/") else str(super()._split_scope(nodeid))
+
+    return ByFile(config, log)
 
 
 @pytest.fixture
@@ -32,7 +65,12 @@ def kafka() -> Iterator[KafkaCluster]:
     from local.prepare import prepare_kafka
 
     prepare_kafka()
-    with KafkaCluster() as cluster:
+    # Odd records have timestamps of long ago, and retention would take them from under a test that runs half a minute.
+    day_ms = 86_400_000
+    never = {"log.initial.task.delay.ms": day_ms, "log.retention.check.interval.ms": day_ms}
+    # Nor do groups of earlier tests go away meanwhile, or the only broker, because the machine was busy.
+    never |= {"offsets.retention.check.interval.ms": day_ms, "broker.session.timeout.ms": 60_000}
+    with KafkaCluster(config=never) as cluster:
         yield cluster
 
 

@@ -14,9 +14,10 @@ import re
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import fastavro
 from confluent_kafka import (
@@ -38,6 +39,7 @@ from millpond.archive.keys import Layout
 from millpond.records import Record
 from millpond.storage.contract import ObjectInfo, ObjectStore, read
 
+T = TypeVar("T")
 TYPES = ("none", "create_time", "log_append_time")
 ANY_TIME = {"message.timestamp.after.max.ms": str(2**63 - 1), "message.timestamp.before.max.ms": str(2**63 - 1)}
 QUICK = {"reconnect.backoff.ms": 50, "reconnect.backoff.max.ms": 500, "broker.address.family": "v4"}
@@ -55,22 +57,36 @@ def make_topic(bootstrap: str, topic: str, partitions: int = 1, replication: int
     admin = AdminClient({"bootstrap.servers": bootstrap, **QUICK})
     settings = ANY_TIME | {name.replace("_", "."): value for name, value in config.items()}
     new = NewTopic(topic, partitions, replication, config=settings)
-    admin.create_topics([new])[topic].result(30)
-    return wait_until(lambda: topic_id_of(bootstrap, topic, partitions), f"topic {topic} is known", timeout_s=30)
+    admin.create_topics([new])[topic].result(60)
+    return wait_ready(bootstrap, topic, partitions)
+
+
+def wait_ready(bootstrap: str, topic: str, partitions: int = 1) -> str:
+    """The topic's id, once all leaders answer: brokers tell of them a moment before these take records."""
+    topic_id = wait_until(lambda: topic_id_of(bootstrap, topic, partitions), f"topic {topic} is known")
+    ends_of(bootstrap, topic)
+    return topic_id
 
 
 def delete_topic(bootstrap: str, topic: str) -> None:
     admin = AdminClient({"bootstrap.servers": bootstrap, **QUICK})
-    admin.delete_topics([topic])[topic].result(30)
+    admin.delete_topics([topic])[topic].result(60)
     wait_until(lambda: not topic_id_of(bootstrap, topic), f"topic {topic} is gone")
+
+
+def delete_records(bootstrap: str, topic: str, before: Mapping[int, int]) -> None:
+    """Moves the start of each partition's log."""
+    admin = AdminClient({"bootstrap.servers": bootstrap, **QUICK})
+    for future in admin.delete_records([TopicPartition(topic, n, offset) for n, offset in before.items()]).values():
+        future.result(60)
 
 
 def topic_id_of(bootstrap: str, topic: str, partitions: int = 1) -> str:
     """The id of the topic that has this name now, URL-safe; empty unless it has so many partitions with leaders."""
     admin = AdminClient({"bootstrap.servers": bootstrap, **QUICK})
     try:
-        found = admin.describe_topics(TopicCollection([topic]))[topic].result(30)
-    except KafkaException:
+        found = admin.describe_topics(TopicCollection([topic]))[topic].result(60)
+    except (KafkaException, TimeoutError):
         return ""
     ready = [p for p in found.partitions if p.leader is not None and p.leader.id >= 0]
     return str(found.topic_id).replace("+", "-").replace("/", "_") if len(ready) >= partitions else ""
@@ -87,9 +103,36 @@ def starts_of(bootstrap: str, topic: str) -> dict[int, int]:
 
 def _listed_offsets(bootstrap: str, topic: str, spec: OffsetSpec) -> dict[int, int]:
     admin = AdminClient({"bootstrap.servers": bootstrap, **QUICK})
-    asked = {TopicPartition(topic, number): spec for number in admin.list_topics(topic, 30).topics[topic].partitions}
-    answers = admin.list_offsets(asked, isolation_level=IsolationLevel.READ_COMMITTED)
-    return {place.partition: future.result(30).offset for place, future in answers.items()}
+
+    def ask() -> dict[int, int]:
+        asked = {TopicPartition(topic, number): spec for number in _partitions_of(admin, topic)}
+        answers = admin.list_offsets(asked, isolation_level=IsolationLevel.READ_COMMITTED)
+        found = {place.partition: future.result(60).offset for place, future in answers.items()}
+        if min(found.values()) < 0:  # as the client says it of a leader that has just died
+            raise KafkaException(KafkaError(KafkaError.LEADER_NOT_AVAILABLE))
+        return found
+
+    return in_the_end(ask)
+
+
+def _partitions_of(client: AdminClient | Consumer, topic: str) -> list[int]:
+    """Raises `KafkaException` where whoever was asked does not know the topic yet."""
+    found = client.list_topics(topic, 30).topics[topic]
+    if found.error is not None or not found.partitions:
+        raise KafkaException(found.error or KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART))
+    return sorted(found.partitions)
+
+
+def in_the_end(ask: Callable[[], T], within_s: float = 90) -> T:
+    """The answer, which a cluster that is electing leaders does not give at once."""
+    deadline = time.monotonic() + within_s
+    while True:
+        try:
+            return ask()
+        except (KafkaException, TimeoutError):
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
 
 
 def read_topic(bootstrap: str, topic: str) -> dict[int, list[Record]]:
@@ -112,14 +155,14 @@ def _read_topic(bootstrap: str, topic: str) -> dict[int, list[tuple[Record, str]
     }
     consumer = Consumer(settings)
     try:
-        numbers = sorted(consumer.list_topics(topic, 30).topics[topic].partitions)
+        numbers = in_the_end(lambda: _partitions_of(consumer, topic))
         found: dict[int, list[tuple[Record, str]]] = {number: [] for number in numbers}
         consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in numbers])
-        left, deadline = set(numbers), time.monotonic() + 30
+        left, deadline = set(numbers), time.monotonic() + 60
         while left:
-            assert time.monotonic() < deadline, f"{topic}: no end of partitions {sorted(left)} within 30 s"
+            assert time.monotonic() < deadline, f"{topic}: nothing for 60 s, and no end of partitions {sorted(left)}"
             for message in consumer.consume(1000, 0.05):
-                error = message.error()
+                error, deadline = message.error(), time.monotonic() + 60
                 if error is None:
                     found[_number(message)].append((_record(message), TYPES[message.timestamp()[0]]))
                 elif error.code() == KafkaError._PARTITION_EOF:
@@ -248,10 +291,15 @@ def read_archive_records(
     return {number: [record for record, _ in records] for number, records in found.items()}
 
 
-def _read_archive(store: ObjectStore, layout: Layout, topic: str, topic_id: str) -> dict[int, list[tuple[Record, str]]]:
+def _read_archive(
+    store: ObjectStore, layout: Layout, topic: str, topic_id: str, partitions: Collection[int] | None = None
+) -> dict[int, list[tuple[Record, str]]]:
+    """Of these partitions; None for all."""
     archive_id = json.loads(read(store, layout.identity))["archive_id"]
     united = {}
     for number, folder in read_folders(store, layout, topic, topic_id).items():
+        if partitions is not None and number not in partitions:
+            continue
         at: dict[int, list[tuple[_Rank, Record, str]]] = defaultdict(list)
         for window in folder.windows:
             kind, rank, records = read_window_object(store, window, archive_id, topic, topic_id, number)
@@ -299,7 +347,7 @@ def read_window_object(
     assert mac.hexdigest() == said["digest"], f"{window.key}: digest"
     bounds = [int(said["min_timestamp"]), int(said["max_timestamp"])]
     assert f"-t{bounds[0]}-{bounds[1]}" in window.key
-    assert redactions or bounds == [min(stamps), max(stamps)], f"{window.key}: bounds"
+    assert redactions or bounds == [min(stamps, default=-1), max(stamps, default=-1)], f"{window.key}: bounds"
     head = store.head(window.key)
     assert head is not None
     for name in set(said) - {"redactions"}:
@@ -367,10 +415,113 @@ def assert_commits_are_not_ahead(
 
 def commits(bootstrap: str, group_id: str) -> dict[tuple[str, int], tuple[int, str]]:
     """Offset and metadata text of each commit of a group."""
-    admin = AdminClient({"bootstrap.servers": bootstrap, **QUICK})
-    future = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group_id)])[group_id]
-    found = future.result(30).topic_partitions
-    return {(p.topic, p.partition): (p.offset, p.metadata or "") for p in found if p.offset >= 0}
+
+    def ask() -> dict[tuple[str, int], tuple[int, str]]:
+        # librdkafka may crash where a client that failed is asked again, and without the description (decision 15).
+        admin = AdminClient({"bootstrap.servers": bootstrap, **QUICK})
+        admin.describe_consumer_groups([group_id])[group_id].result(60)
+        future = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group_id)])[group_id]
+        found = future.result(60).topic_partitions
+        return {(p.topic, p.partition): (p.offset, p.metadata or "") for p in found if p.offset >= 0}
+
+    return in_the_end(ask)
+
+
+# -- all three
+
+
+@dataclass(frozen=True)
+class Restored:
+    """Where the records of one topic went.
+
+    Attributes:
+        bootstrap, target: The target topic and its cluster.
+        topic, topic_id: In the archive; the id may be left out where the topic had one life.
+        bases: Target offset of the first restored record by partition, where records were there before.
+        header: Whether each record tells its source offset in a header of its own.
+    """
+
+    bootstrap: str
+    target: str
+    topic: str
+    topic_id: str = ""
+    bases: Mapping[int, int] = field(default_factory=dict)
+    header: bool = False
+
+
+def assert_restored(
+    sent: Mapping[int, Sequence[Record | tuple[Any, ...]]],
+    store: ObjectStore,
+    layout: Layout,
+    restored: Restored,
+    *,
+    groups: Mapping[str, Mapping[int, int]] | None = None,
+) -> None:
+    """What was sent, what the archive holds and what the target holds agree in every field, record by record.
+
+    The client turns timestamp 0 into the time of writing, so any is right there.
+
+    Args:
+        sent: By partition what the producer kept of its records, under the offsets that the brokers gave them; only
+            these partitions are looked at.
+        groups: By group on the target the offsets it had committed in the source: there and here its next record has
+            the same content, or there is none.
+    """
+    topic, topic_id = restored.topic, restored.topic_id
+    archived = _read_archive(store, layout, topic, topic_id or _only(incarnations(store, layout, topic)), sent.keys())
+    found = read_topic(restored.bootstrap, restored.target)
+    for number, records in sent.items():
+        place, base = f"{restored.target}-{number}", restored.bases.get(number, 0)
+        assert_same(f"{topic}-{number} in the archive", [record for record, _ in archived.get(number, [])], records)
+        there = [record for record in found.get(number, []) if record.offset >= base]
+        assert [record.offset for record in there] == list(range(base, base + len(there))), f"{place}: holes"
+        due = [_as_restored(Record(*record), base + at, restored.header) for at, record in enumerate(records)]
+        assert_same(place, [_stamped_zero(*pair) for pair in zip(there, due, strict=False)] + there[len(due) :], due)
+    for group, offsets in (groups or {}).items():
+        assert_same_next_records(group, offsets, sent, restored, found)
+
+
+def assert_same(what: str, found: Sequence[Record], due: Sequence[Record | tuple[Any, ...]]) -> None:
+    """Says where they part, not all that they hold."""
+    for one, other in zip(found, due, strict=False):
+        assert tuple(one) == tuple(other), f"{what}: offset {one.offset} for offset {other[0]}"
+    assert len(found) == len(due), f"{what}: {len(found)} records, {len(due)} are due"
+
+
+def assert_same_next_records(
+    group: str,
+    offsets: Mapping[int, int],
+    sent: Mapping[int, Sequence[Record | tuple[Any, ...]]],
+    restored: Restored,
+    found: Mapping[int, Sequence[Record]],
+) -> None:
+    """The group reads next in the target what it would have read next in the source."""
+    now = {
+        number: offset
+        for (topic, number), (offset, _) in commits(restored.bootstrap, group).items()
+        if topic == restored.target
+    }
+    assert now.keys() == offsets.keys(), f"{group} has offsets of partitions {sorted(now)}"
+    for number, offset in offsets.items():
+        due = next((Record(*record) for record in sent[number] if record[0] >= offset), None)
+        there = next((record for record in found[number] if record.offset >= now[number]), None)
+        expected = None if due is None or there is None else _as_restored(due, there.offset, restored.header)
+        assert (due is None) == (there is None), f"{group} on {restored.target}-{number}: {now[number]} for {offset}"
+        assert there is None or _stamped_zero(there, expected) == expected, f"{group} on {restored.target}-{number}"
+
+
+def _only(found: Sequence[str]) -> str:
+    (one,) = found
+    return one
+
+
+def _as_restored(record: Record, offset: int, header: bool) -> Record:
+    more = ((b"restore.source-offset", b"%d" % record.offset),) if header else ()
+    return record._replace(offset=offset, headers=(*record.headers, *more))
+
+
+def _stamped_zero(found: Record, due: Record | None) -> Record:
+    return found._replace(timestamp=0) if due is not None and due.timestamp == 0 else found
 
 
 # -- records that are hard to keep
@@ -388,27 +539,34 @@ def produce_odd_records(
     seed: int = 1,
     transactions: bool = True,
     null_keys: bool = True,
-) -> None:
+) -> dict[int, list[Record]]:
     """About `count` records to each partition, in batches plain, committed and aborted; some end with an abort.
 
-    The topic must take any timestamp (`make_topic`). Some batches of 1 to 20 records are written in a transaction, a
-    third of those aborted, so the log's tail is often a control record.
+    Returns what the producer kept: all but the aborted ones. The topic must take any timestamp (`make_topic`). Some
+    batches of 1 to 20 records are written in a transaction, a third of those aborted, so the log's tail is often a
+    control record.
     """
     chance = random.Random(seed)
     plain = _producer(bootstrap, chance)
-    transactional = _producer(bootstrap, chance, **{"transactional.id": f"odd-{uuid.uuid4().hex}"})
+    name = {"transactional.id": f"odd-{uuid.uuid4().hex}"}
+    transactional = _producer(bootstrap, chance, **name)
     if transactions:
-        transactional.init_transactions(30)
+        transactional.init_transactions(60)
+    kept: dict[int, list[Record]] = {number: [] for number in range(partitions)}
     for number in range(partitions):
         left = count
         while left > 0:
             batch = [odd_record(chance, null_keys=null_keys) for _ in range(min(left, chance.randint(1, 20)))]
             left -= len(batch)
             if transactions and chance.random() < 0.4:
-                _in_transaction(transactional, topic, number, batch, commit=chance.random() < 0.66)
+                commit = chance.random() < 0.66
+                kept[number] += _in_transaction(transactional, topic, number, batch, commit=commit)
             else:
-                _send(plain, topic, number, batch)
-    assert plain.flush(30) == 0
+                kept[number] += _send(plain, topic, number, batch)
+    assert plain.flush(60) == 0
+    if transactions:
+        wait_ended(bootstrap, name)
+    return kept
 
 
 def odd_record(chance: random.Random, *, null_keys: bool = True) -> dict[str, Any]:
@@ -436,33 +594,56 @@ def produce(
 def produce_transaction(
     bootstrap: str, topic: str, values: Iterable[bytes], *, partition: int = 0, commit: bool = True
 ) -> None:
-    producer = _producer(bootstrap, random.Random(0), **{"transactional.id": f"one-{uuid.uuid4().hex}"})
-    producer.init_transactions(30)
+    """Its end is in the log when this returns."""
+    name = {"transactional.id": f"one-{uuid.uuid4().hex}"}
+    producer = _producer(bootstrap, random.Random(0), **name)
+    producer.init_transactions(60)
     _in_transaction(producer, topic, partition, [{"value": value} for value in values], commit=commit)
+    wait_ended(bootstrap, name)
+
+
+def wait_ended(bootstrap: str, name: Mapping[str, str]) -> None:
+    """Until a transaction's end is in the log: its coordinator answers before, but gives its id again only then."""
+    _producer(bootstrap, random.Random(0), **name).init_transactions(60)
 
 
 def _producer(bootstrap: str, chance: random.Random, **more: Any) -> Producer:
     compression = chance.choice(["none", "gzip", "snappy", "lz4", "zstd"])
     settings = {"bootstrap.servers": bootstrap, "acks": "all", "linger.ms": 0, "compression.type": compression, **QUICK}
-    return Producer({**settings, "message.timeout.ms": 30_000, **more})
+    return Producer({**settings, "enable.idempotence": True, "message.timeout.ms": 60_000, **more})
 
 
-def _send(producer: Producer, topic: str, partition: int, batch: Iterable[Mapping[str, Any]]) -> None:
+def _send(producer: Producer, topic: str, partition: int, batch: Iterable[Mapping[str, Any]]) -> list[Record]:
+    """The records as they were given, under the offsets that the delivery reports tell."""
     refused: list[KafkaError] = []
+    sent: list[Record] = []
+
+    def told(record: Mapping[str, Any], error: KafkaError | None, message: Message) -> None:
+        if error is not None:
+            refused.append(error)
+        else:
+            sent.append(_given(message.offset() or 0, record))
+
     for record in batch:
-        producer.produce(
-            topic, partition=partition, on_delivery=lambda error, _: refused.append(error) if error else None, **record
-        )
-    assert producer.flush(30) == 0
+        producer.produce(topic, partition=partition, on_delivery=partial(told, record), **record)
+    assert producer.flush(60) == 0
     assert not refused, refused[0]
+    return sorted(sent, key=lambda record: record.offset)
+
+
+def _given(offset: int, given: Mapping[str, Any]) -> Record:
+    headers = tuple((name.encode(), value) for name, value in given.get("headers") or ())
+    return Record(offset, given.get("timestamp", 0), given.get("key"), given.get("value"), headers)
 
 
 def _in_transaction(
     producer: Producer, topic: str, partition: int, batch: Iterable[Mapping[str, Any]], *, commit: bool
-) -> None:
+) -> list[Record]:
+    """The records that count."""
     producer.begin_transaction()
-    _send(producer, topic, partition, batch)
+    sent = _send(producer, topic, partition, batch)
     if commit:
         producer.commit_transaction(30)
-    else:
-        producer.abort_transaction(30)
+        return sent
+    producer.abort_transaction(30)
+    return []

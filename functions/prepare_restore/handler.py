@@ -1,9 +1,9 @@
-"""Makes the target topics of a planned restore, in a safe state. The one controller that talks to Kafka."""
+"""Makes the target topics of a planned restore, in a safe state."""
 
 from __future__ import annotations
 
 from functions.entry import RunEvent, started
-from millpond.restore.prepare import prepare_restore
+from millpond.restore.targets.prepare import prepare_restore
 from millpond.settings.restore import TargetSettings
 
 

@@ -7,9 +7,11 @@ from millpond.clock import now_ms
 from millpond.settings.parts import ArchiveSettings
 from millpond.verify.coverage import report_coverage
 
+SUMS = ("partitions", "objects", "bytes", "unexplained", "missing", "missing_parts", "newest_object_age_s")
+
 
 @started(ScheduledEvent)
 def handler(event: ScheduledEvent) -> dict[str, object]:
     store, layout = ArchiveSettings.from_environment().open_archive()
     report = report_coverage(store, layout, now_ms=now_ms())
-    return {name: report[name] for name in ("partitions", "objects", "bytes", "unexplained", "newest_object_age_s")}
+    return {name: report[name] for name in SUMS}

@@ -68,6 +68,11 @@ class Archive(Construct):
         self._allow(role, ["s3:PutObject"], self._objects(role, folders))
         self.key.grant(role, "kms:GenerateDataKey")
 
+    def grant_create(self, role: iam.IRole) -> None:
+        """Put the object that makes the prefix an archive; S3 keeps every version of it."""
+        self._allow(role, ["s3:PutObject"], [f"{self.bucket.bucket_arn}/{self.prefix}/archive.json"])
+        self.key.grant(role, "kms:GenerateDataKey")
+
     def grant_purge(self, role: iam.IRole, *folders: str) -> None:
         """Remove single versions for good: redaction alone may, nobody may remove a whole key by a delete marker."""
         self._allow(role, ["s3:DeleteObjectVersion"], self._objects(role, folders))

@@ -16,6 +16,12 @@ from infra.units.network import Network
 
 SPOOL = "/spool"
 
+# The image has no curl. http.client goes past any proxy that the environment names.
+IS_WELL = (
+    "import http.client, sys; c = http.client.HTTPConnection('127.0.0.1', 8081, timeout=5); "
+    "c.request('GET', '/__/health'); sys.exit(c.getresponse().status != 200)"
+)
+
 
 class BackupConsumer(Construct):
     """Cluster, task and service.
@@ -65,6 +71,18 @@ def _task(scope: Construct, image: ProductImage, size: config.Container) -> ecs.
     )
 
 
+def _health_check() -> ecs.HealthCheck:
+    """Asks the consumer inside its container, so no port is opened. A loop that hangs is unhealthy after one minute;
+    three checks later the task is replaced."""
+    return ecs.HealthCheck(
+        command=["CMD", "python", "-c", IS_WELL],
+        interval=cdk.Duration.seconds(30),
+        timeout=cdk.Duration.seconds(10),
+        retries=3,
+        start_period=cdk.Duration.seconds(120),
+    )
+
+
 def _add_container(
     scope: Construct,
     task: ecs.FargateTaskDefinition,
@@ -78,6 +96,7 @@ def _add_container(
         command=["python", "-m", "backup_consumer"],
         environment={"MILLPOND_SPOOL": SPOOL, "MILLPOND_LOG_FORMAT": "json", **environment},
         stop_timeout=cdk.Duration.seconds(120),  # what Fargate allows at most; the consumer needs some ten
+        health_check=_health_check(),
         readonly_root_filesystem=True,
         logging=ecs.LogDriver.aws_logs(stream_prefix="backup", log_group=log_group(scope, "Logs", days=log_days)),
     )

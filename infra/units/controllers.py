@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
@@ -12,6 +13,21 @@ from constructs import Construct
 from infra import nag
 from infra.units.logs import log_group
 from infra.units.network import Network
+
+_WAITS_FOR_ITS_TURN_MIN = 2
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How a controller runs that nobody waits for.
+
+    Attributes:
+        within_min: Minutes after which it is ended.
+        alone: Whether one at a time may run. Takes from what the account may run at once.
+    """
+
+    within_min: int
+    alone: bool
 
 
 class Controllers:
@@ -26,7 +42,7 @@ class Controllers:
 
     def make(
         self, scope: Construct, construct_id: str, *, module: str, environment: Mapping[str, str] | None = None,
-        network: Network | None = None,
+        network: Network | None = None, schedule: Schedule | None = None,
     ) -> Controller:  # fmt: skip
         """The controller in `functions/<module>/handler.py`; in the network only if it talks to Kafka."""
         return Controller(
@@ -39,6 +55,7 @@ class Controllers:
             log_days=self._log_days,
             environment={"MILLPOND_ARCHIVE": self._archive_url, **(environment or {})},
             network=network,
+            schedule=schedule,
         )
 
 
@@ -53,6 +70,7 @@ class Controller(Construct):
     def __init__(
         self, scope: Construct, construct_id: str, *, module: str, code: lambda_.Code, runtime: lambda_.Runtime,
         architecture: lambda_.Architecture, log_days: int, environment: Mapping[str, str], network: Network | None,
+        schedule: Schedule | None = None,
     ) -> None:  # fmt: skip
         super().__init__(scope, construct_id)
         group = log_group(self, "Logs", days=log_days)
@@ -70,7 +88,8 @@ class Controller(Construct):
             role=self.role,
             log_group=group,
             memory_size=1024,
-            timeout=cdk.Duration.minutes(15),
+            timeout=cdk.Duration.minutes(schedule.within_min if schedule else 15),
+            reserved_concurrent_executions=1 if schedule and schedule.alone else None,
             environment={
                 "POWERTOOLS_SERVICE_NAME": module,
                 "POWERTOOLS_METRICS_NAMESPACE": "Millpond",
@@ -81,6 +100,11 @@ class Controller(Construct):
             security_groups=list(network.security_groups) if network else None,
             allow_public_subnet=network.public if network else None,
         )
+        if schedule:
+            # Lambda itself repeats what a schedule has called, twice and for hours; the next call does as well.
+            self.function.configure_async_invoke(
+                retry_attempts=0, max_event_age=cdk.Duration.minutes(_WAITS_FOR_ITS_TURN_MIN)
+            )
         nag.accept(
             self.function,
             "AwsSolutions-L1",

@@ -47,6 +47,7 @@ def _surroundings(settings: Settings) -> dict[str, str]:
         **{name: os.environ[name] for name in PASSED if name in os.environ},
         "PATH": first_on_path(sys.executable, os.environ.get("PATH")),
         "PYTHONUNBUFFERED": "1",
+        "MILLPOND_METRICS_PORT": "0",  # all containers share one network here, so none may have a port for itself
         "AWS_REGION": region,
         "AWS_DEFAULT_REGION": region,
         "AWS_ENDPOINT_URL": settings.url,

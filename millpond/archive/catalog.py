@@ -5,13 +5,13 @@ Whatever the key grammar does not know is foreign: it is reported and never used
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
 from millpond.archive.coverage import Live, Span, covered, holes, live_windows, next_position
 from millpond.archive.keys import EventKey, Incarnation, Layout, PartitionId, PartitionObject
-from millpond.archive.names import GapName, WindowName
+from millpond.archive.names import GapName, PartName, WindowName
 from millpond.storage.contract import ObjectInfo, ObjectStore
 
 
@@ -25,11 +25,16 @@ class WindowObject:
 
 @dataclass(frozen=True, slots=True)
 class PartitionListing:
-    """All objects of one partition's folder, in listing order."""
+    """All objects of one partition's folder, in listing order.
+
+    Attributes:
+        parts: Objects that windows of several objects list; alone they count for nothing.
+    """
 
     partition: PartitionId
     windows: tuple[WindowObject, ...]
     gaps: tuple[GapName, ...]
+    parts: tuple[WindowObject, ...] = ()
 
     def live(self) -> list[Live[WindowObject]]:
         """The windows that count, in offset order."""
@@ -83,6 +88,13 @@ def read_partition(store: ObjectStore, layout: Layout, partition: PartitionId) -
     return found[0] if found else PartitionListing(partition, (), ())
 
 
+def listing_of(layout: Layout, partition: PartitionId, infos: Iterable[ObjectInfo]) -> PartitionListing:
+    """What these objects of a partition's folder are, in listing order; foreign ones are left out."""
+    parsed = [(info, layout.parse(info.key)) for info in infos]
+    ours = [(info, what) for info, what in parsed if isinstance(what, PartitionObject)]
+    return _listing(ours) if ours else PartitionListing(partition, (), ())
+
+
 def _read(store: ObjectStore, layout: Layout, prefix: str) -> Iterator[PartitionListing | EventKey | Foreign]:
     """Grouped by folder, so that a foreign key between two windows does not part a partition in two."""
     infos = (entry for entry in store.list(prefix) if isinstance(entry, ObjectInfo))
@@ -96,6 +108,8 @@ def _read(store: ObjectStore, layout: Layout, prefix: str) -> Iterator[Partition
 
 
 def _listing(found: Sequence[tuple[ObjectInfo, PartitionObject]]) -> PartitionListing:
-    windows = tuple(WindowObject(what.name, info) for info, what in found if isinstance(what.name, WindowName))
+    objects = [WindowObject(what.name, info) for info, what in found if isinstance(what.name, WindowName)]
+    windows = tuple(entry for entry in objects if not isinstance(entry.name, PartName))
+    parts = tuple(entry for entry in objects if isinstance(entry.name, PartName))
     gaps = tuple(what.name for _, what in found if isinstance(what.name, GapName))
-    return PartitionListing(found[0][1].partition, windows, gaps)
+    return PartitionListing(found[0][1].partition, windows, gaps, parts)

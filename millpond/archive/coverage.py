@@ -122,19 +122,30 @@ def live_gaps(windows: Iterable[WindowName], gaps: Iterable[GapName], *, doubt: 
     need be, and is cut like them. Where several qualify `doubt` chooses: `max` for what is explained, `min` for where a
     backup goes on, since to read a range twice costs little and to pass over records loses them.
     """
-    listed = list(windows)
-    ends = _ends(_branch_points(listed))
-    epochs_up_to: dict[int, set[int]] = {}
-    for window in listed:
-        if window.epoch >= 0:
-            epochs_up_to.setdefault(window.last, set()).add(window.epoch)
+    listed, markers = list(windows), sorted(gaps, key=lambda gap: (gap.first, gap.last))
+    ends, up_to = _ends(_branch_points(listed)), _epochs_up_to(listed, markers)
     spans = []
-    for gap in sorted(gaps, key=lambda gap: (gap.first, gap.last)):
-        epochs = epochs_up_to.get(gap.first - 1, set())
-        epochs_up_to.setdefault(gap.last, set()).update(epochs)
+    for gap in markers:
+        epochs = up_to.get(gap.first - 1, set())
         last = min(gap.last, ends.get(doubt(epochs), gap.last)) if epochs else gap.last
         spans += [Span(gap.first, last)] if last >= gap.first else []
     return spans
+
+
+def epochs_before(windows: Iterable[WindowName], gaps: Iterable[GapName], offset: int) -> set[int]:
+    """The epochs that a marker would take which starts at this offset."""
+    return _epochs_up_to(windows, gaps).get(offset - 1, set())
+
+
+def _epochs_up_to(windows: Iterable[WindowName], gaps: Iterable[GapName]) -> dict[int, set[int]]:
+    """For each last offset of a window or marker the known epochs of those that end there, live or dead."""
+    found: dict[int, set[int]] = {}
+    for window in windows:
+        if window.epoch >= 0:
+            found.setdefault(window.last, set()).add(window.epoch)
+    for gap in sorted(gaps, key=lambda gap: (gap.first, gap.last)):
+        found.setdefault(gap.last, set()).update(found.get(gap.first - 1, set()))
+    return found
 
 
 def covered(windows: Iterable[WindowName], gaps: Iterable[GapName], *, doubt: Doubt = max) -> list[Span]:

@@ -1,13 +1,15 @@
 """Avro back to records, fast. A hot path: one pass over the block with varints read in place.
 
 It reads every encoding of the schema that Avro allows (arrays in several blocks, blocks with a byte size), not only the
-canonical one, so that objects rewritten by other tools stay readable. The tests hold it to fastavro. What is usual is
-read in place, anything else by the functions below the loop. As in `encode`, a large number is its low two bytes, found
-in a table, and the rest, which a small cache remembers.
+canonical one, so that objects rewritten by other tools stay readable. The tests hold it to fastavro. Where the compiled
+decoder is built it does the work, and leaves to this one what it cannot read. What is usual is read in place, anything
+else by the functions below the loop. As in `encode`, a large number is its low two bytes, found in a table, and the
+rest, which a small cache remembers.
 """
 
 from __future__ import annotations
 
+from millpond.archive.compiled import codec
 from millpond.errors import DamagedArchive
 from millpond.records import Header, Row
 
@@ -18,6 +20,23 @@ def decode_block(data: bytes, count: int) -> list[Row]:
     Raises:
         DamagedArchive: The bytes do not hold exactly that many records.
     """
+    rows = codec.decode_block(data, count) if codec is not None else None
+    return _rows(data, count) if rows is None else rows
+
+
+def decode_keys(data: bytes, count: int) -> list[bytes | None]:
+    """The keys alone of what `decode_block` gives; it raises the same. For a search that seldom finds something."""
+    keys = codec.decode_keys(data, count) if codec is not None else None
+    return [row[2] for row in _rows(data, count)] if keys is None else keys
+
+
+def decode_values(data: bytes, count: int) -> list[bytes | None]:
+    """The values alone, as `decode_keys`."""
+    values = codec.decode_values(data, count) if codec is not None else None
+    return [row[3] for row in _rows(data, count)] if values is None else values
+
+
+def _rows(data: bytes, count: int) -> list[Row]:
     try:
         rows, end = _decode(data, count)
     except (IndexError, OverflowError) as error:

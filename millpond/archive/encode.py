@@ -1,16 +1,20 @@
 """Records to Avro, fast. A hot path: look-up tables and one join replace a writer that walks the schema.
 
 The bytes are the canonical encoding of `docs/format.md`, equal to what fastavro writes for the same records; the tests
-hold the two together byte for byte. A varint of a large number is split into its low two bytes, found in a table, and
-the rest, which neighbouring offsets and timestamps share and a small cache remembers.
+hold the two together byte for byte. Where the compiled encoder is built it does the work, and this is what it must do.
+A varint of a large number is split into its low two bytes, found in a table, and the rest, which neighbouring offsets
+and timestamps share and a small cache remembers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cache
+from typing import NamedTuple
 
 from confluent_kafka import Message
 
+from millpond.archive.compiled import codec
 from millpond.records import Row
 
 
@@ -34,17 +38,32 @@ def _varint(number: int) -> bytes:
 
 
 _LENGTHS = 1 << 15
-_SOME = [b"\x02" + encode_long(length) for length in range(_LENGTHS)]
-"""The union's second branch (bytes) and a length."""
-_COUNTS = [encode_long(count) for count in range(1024)]
-_SMALL = [encode_long(n) for n in range(8192)]
-_LOW = [bytes((((n << 1) & 0x7F) | 0x80, ((n >> 6) & 0x7F) | 0x80)) for n in range(8192)]
-"""First two bytes of a long of 8192 or more, by its low 13 bits."""
 _CACHED = 4096
 _CACHED_BYTES = 256
 
 _high_cache: dict[int, bytes] = {}
 _key_cache: dict[str | bytes, bytes] = {}
+
+
+class _Tables(NamedTuple):
+    """Made when the first record is encoded here, which is never where the compiled encoder does it.
+
+    Attributes:
+        some: The union's second branch (bytes) and a length.
+        low: First two bytes of a long of 8192 or more, by its low 13 bits.
+    """
+
+    some: list[bytes]
+    low: list[bytes]
+    small: list[bytes]
+    counts: list[bytes]
+
+
+@cache
+def _tables() -> _Tables:
+    small = [encode_long(n) for n in range(_LENGTHS)]
+    low = [bytes((((n << 1) & 0x7F) | 0x80, ((n >> 6) & 0x7F) | 0x80)) for n in range(8192)]
+    return _Tables([b"\x02" + length for length in small], low, small[:8192], small[:1024])
 
 
 def _high(number: int) -> bytes:
@@ -64,8 +83,33 @@ def _header_key(key: str | bytes) -> bytes:
     return found
 
 
+class MessageRun(NamedTuple):
+    """Neighbouring messages that share a leader epoch and a timestamp type.
+
+    Attributes:
+        records: How many they are.
+        first, last: Offsets of the first and the last one.
+        epoch: -1 if unknown.
+        kind: The client's number of the timestamp type.
+        first_timestamp: Of the first one, ms as the others.
+        encoded: All of them, in their canonical encoding.
+    """
+
+    records: int
+    first: int
+    last: int
+    epoch: int
+    kind: int
+    first_timestamp: int
+    min_timestamp: int
+    max_timestamp: int
+    encoded: bytes
+
+
 def encode_rows(rows: Iterable[Row]) -> bytes:
     """The canonical encoding of the records, joined. Offsets must not be negative."""
+    if codec is not None:
+        return codec.encode_rows(rows)
     return _encode((row[0], row[1], row[2], row[3], row[4]) for row in rows)
 
 
@@ -77,7 +121,12 @@ def encode_messages(
     Args:
         offsets: One for each message, in place of its own.
         stamps: The messages' own timestamps, where the caller has them already.
+
+    Raises:
+        UnicodeDecodeError: The name of a header is not UTF-8; the client cannot give it.
     """
+    if codec is not None:
+        return codec.encode_messages(messages, offsets, stamps)
     if stamps is None:
         stamps = [stamp for _, stamp in map(Message.timestamp, messages)]
     own = map(Message.offset, messages) if offsets is None else offsets
@@ -85,10 +134,33 @@ def encode_messages(
     return _encode(zip(*columns, map(Message.headers, messages), strict=True))
 
 
+def encode_run(messages: Sequence[Message]) -> MessageRun | None:
+    """One message or more, encoded, with what a window must know of them; None where they are no run."""
+    if codec is not None:
+        found = codec.encode_run(messages)
+        return None if found is None else MessageRun(*found)
+    epochs = set(map(Message.leader_epoch, messages))
+    kinds, stamps = zip(*map(Message.timestamp, messages), strict=True)
+    if len(epochs) > 1 or len(set(kinds)) > 1:
+        return None
+    known, first, last = epochs.pop(), messages[0].offset(), messages[-1].offset()
+    return MessageRun(
+        len(messages),
+        first,
+        last,
+        -1 if known is None else known,
+        kinds[0],
+        stamps[0],
+        min(stamps),
+        max(stamps),
+        encode_messages(messages, stamps=stamps),
+    )
+
+
 def _encode(rows: Iterable[tuple]) -> bytes:  # type: ignore[type-arg]  # rows of records or of message columns
     parts: list[bytes] = []
     extend, high, keys = parts.extend, _high_cache.get, _key_cache.get
-    some, low, small, counts = _SOME, _LOW, _SMALL, _COUNTS
+    some, low, small, counts = _tables()
     for offset, stamp, key, value, headers in rows:
         if offset >= 8192:
             offset_low, offset_high = low[offset & 8191], high(offset >> 13) or _high(offset >> 13)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from millpond.archive.documents import parse
 from millpond.archive.keys import Incarnation, PartitionId
-from millpond.archive.names import WindowName
+from millpond.archive.names import PartName, WindowName
 from millpond.archive.schema import FORMAT_VERSION, TimestampType, refuse_newer
 from millpond.errors import DamagedArchive
 
@@ -31,6 +31,21 @@ class Redaction:
 
 
 @dataclass(frozen=True, slots=True)
+class PartOf:
+    """What tells a part from a window.
+
+    Attributes:
+        index: Its number among the window's parts, from 0.
+        parts: How many the window has.
+        window: The window's name without twin and ending.
+    """
+
+    index: int
+    parts: int
+    window: str
+
+
+@dataclass(frozen=True, slots=True)
 class WindowFacts:
     """The file metadata of `docs/format.md`.
 
@@ -41,6 +56,7 @@ class WindowFacts:
         min_timestamp, max_timestamp: Bounds of the record timestamps, epoch ms.
         salt, digest: Hex; see `millpond.archive.digest`.
         written: When the window was first written, epoch ms.
+        part: Of a part: which one. Coverage, epoch and time of writing are then the window's, all else is its own.
     """
 
     archive_id: str
@@ -57,6 +73,7 @@ class WindowFacts:
     digest: str
     written: int
     redactions: tuple[Redaction, ...] = ()
+    part: PartOf | None = None
 
     @property
     def name(self) -> WindowName:
@@ -64,14 +81,28 @@ class WindowFacts:
 
     def confirm(self, *, archive_id: str, partition: PartitionId, name: WindowName) -> None:
         """Raises `DamagedArchive` where these facts are not of the archive and the key that the object was found at."""
-        if (self.archive_id, self.partition, self.name) != (archive_id, partition, replace(name, twin="")):
+        if (self.archive_id, self.partition) != (archive_id, partition) or not self.fits(name):
             key = name.file_name(topic=partition.topic, partition=partition.partition)
             raise DamagedArchive(
                 f"{key} holds another window: {self.first}..{self.last} of {self.partition}, archive {self.archive_id}",
                 hint="it was damaged, or copied to the wrong place",
             )
 
+    def fits(self, name: WindowName) -> bool:
+        """Whether an object with these facts may have this name in its partition's folder."""
+        if not isinstance(name, PartName):
+            return self.part is None and self.name == replace(name, twin="", parts=False)
+        window = name.stem(topic=self.partition.topic, partition=self.partition.partition)
+        return (
+            self.part is not None
+            and (self.part.index, self.part.window) == (name.index, window)
+            and (self.first, self.last, self.leader_epoch) == (name.first, name.last, name.epoch)
+            and name.oldest_ms <= self.min_timestamp <= self.max_timestamp <= name.newest_ms
+        )
+
     def _fields(self) -> dict[str, str]:
+        part = self.part
+        own = {"part": str(part.index), "parts": str(part.parts), "window": part.window} if part else {}
         return {
             "format": str(FORMAT_VERSION),
             "archive_id": self.archive_id,
@@ -89,6 +120,7 @@ class WindowFacts:
             "salt": self.salt,
             "digest": self.digest,
             "written": str(self.written),
+            **own,
         }
 
     def to_file_metadata(self) -> dict[str, bytes]:
@@ -140,9 +172,16 @@ class WindowFacts:
                 digest=_matching(_DIGEST, fields["digest"]),
                 written=_integer(fields["written"]),
                 redactions=redactions,
+                part=_part(fields),
             )
         except (KeyError, ValueError) as error:
             raise DamagedArchive(f"the metadata of a window lacks a field or holds a malformed one: {error}") from error
+
+
+def _part(fields: Mapping[str, str]) -> PartOf | None:
+    if "part" not in fields:
+        return None
+    return PartOf(_integer(fields["part"]), _integer(fields["parts"]), fields["window"])
 
 
 def has_redactions(metadata: Mapping[str, str]) -> bool:

@@ -61,6 +61,16 @@ def open_or_create(store: ObjectStore, layout: Layout, *, cluster_id: str, now_m
         fresh = Identity(FORMAT_VERSION, secrets.token_hex(8), cluster_id, now_ms)
         with suppress(AlreadyThere):
             store.put_if_absent(layout.identity, json.dumps(asdict(fresh), indent=1).encode())
+    return identity_of(store, layout, cluster_id=cluster_id)
+
+
+def identity_of(store: ObjectStore, layout: Layout, *, cluster_id: str) -> Identity:
+    """The identity of the archive of this cluster, which must be there.
+
+    Raises:
+        WrongUsage: There is no archive.
+        RefusedForSafety: The archive holds another cluster.
+    """
     found = read_identity(store, layout)
     if found.cluster_id != cluster_id:
         raise RefusedForSafety(

@@ -6,12 +6,13 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from millpond.archive.names import GapName, WindowName
+from millpond.archive.names import GapName, PartName, WindowName
 
 _TOPIC = re.compile(r"(?!\.{1,2}$)[a-zA-Z0-9._-]{1,249}")
 _TOPIC_ID = re.compile(r"[A-Za-z0-9_-]{22}|no-id-(?:0|[1-9][0-9]*)")
 _PARTITION = re.compile(r"0|[1-9][0-9]{0,9}")
-_EVENT = re.compile(r"(?P<at>[0-9]{13})-(?P<kind>truncated|missing|recreated|tombstones-maybe-lost)\.json")
+_PARTS = "parts"
+_EVENT = re.compile(r"(?P<at>[0-9]{13})-(?P<kind>truncated|missing|recreated|tombstones-maybe-lost|imported)\.json")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -56,7 +57,7 @@ class EventKey:
 
 @dataclass(frozen=True, slots=True)
 class PartitionObject:
-    """A window or a gap and the partition whose folder holds it."""
+    """A window, a part of one or a gap, and the partition whose folder holds it."""
 
     partition: PartitionId
     name: WindowName | GapName
@@ -93,14 +94,24 @@ class Layout:
         return f"{self.incarnation(partition.incarnation)}{partition.partition}/"
 
     def object(self, partition: PartitionId, name: WindowName | GapName) -> str:
-        return self.folder(partition) + name.file_name(topic=partition.topic, partition=partition.partition)
+        return self.folder(partition) + self.relative(partition, name)
+
+    def relative(self, partition: PartitionId, name: WindowName | GapName) -> str:
+        """The key below the partition's folder."""
+        path = f"{_PARTS}/{name.path}/" if isinstance(name, PartName) else ""
+        return path + name.file_name(topic=partition.topic, partition=partition.partition)
 
     def event(self, incarnation: Incarnation, at_ms: int, kind: str) -> str:
         return f"{self.incarnation(incarnation)}events/{at_ms:013d}-{kind}.json"
 
     def cluster(self, at_ms: int) -> str:
-        day = datetime.fromtimestamp(at_ms / 1000, UTC)
-        return self.under("cluster", f"{day:%Y/%m/%d}", f"{at_ms:013d}.json")
+        return self.under("cluster", utc_day(at_ms), f"{at_ms:013d}.json")
+
+    def groups(self, at_ms: int) -> str:
+        return self.under("groups", utc_day(at_ms), f"{at_ms:013d}.avro")
+
+    def cut(self, name: str) -> str:
+        return self.under("cuts", f"{name}.json")
 
     def run(self, kind: str, run_id: str, *parts: str) -> str:
         return self.under("runs", kind, run_id, *parts)
@@ -121,14 +132,30 @@ class Layout:
     def parse(self, key: str) -> PartitionObject | EventKey | None:
         """What lies at a key below `topics`, or None for anything that the grammar does not know."""
         parts = key.removeprefix(self.topics).split("/") if key.startswith(self.topics) else []
-        if len(parts) != 4 or not _TOPIC.fullmatch(parts[0]) or not _TOPIC_ID.fullmatch(parts[1]):
+        is_part = len(parts) > 5 and parts[3] == _PARTS
+        if not (is_part or len(parts) == 4) or not _TOPIC.fullmatch(parts[0]) or not _TOPIC_ID.fullmatch(parts[1]):
             return None
-        incarnation, folder, file_name = Incarnation(parts[0], parts[1]), parts[2], parts[3]
-        if folder == "events":
+        incarnation, folder, file_name = Incarnation(parts[0], parts[1]), parts[2], parts[-1]
+        if folder == "events" and not is_part:
             match = _EVENT.fullmatch(file_name)
             return EventKey(incarnation, int(match["at"]), match["kind"]) if match else None
         if not _PARTITION.fullmatch(folder) or int(folder) >= 2**31:
             return None
-        place = {"topic": incarnation.topic, "partition": int(folder)}
-        name = WindowName.parse(file_name, **place) or GapName.parse(file_name, **place)  # type: ignore[arg-type]
-        return PartitionObject(PartitionId(incarnation, int(folder)), name) if name else None
+        partition = PartitionId(incarnation, int(folder))
+        name = _part(partition, parts[4:]) if is_part else _window_or_gap(partition, file_name)
+        return PartitionObject(partition, name) if name else None
+
+
+def utc_day(at_ms: int) -> str:
+    """The folders of a moment: year, month and day in UTC."""
+    return f"{datetime.fromtimestamp(at_ms / 1000, UTC):%Y/%m/%d}"
+
+
+def _part(partition: PartitionId, path: list[str]) -> PartName | None:
+    return PartName.parse_in("/".join(path[:-1]), path[-1], topic=partition.topic, partition=partition.partition)
+
+
+def _window_or_gap(partition: PartitionId, file_name: str) -> WindowName | GapName | None:
+    topic, number = partition.topic, partition.partition
+    window = WindowName.parse(file_name, topic=topic, partition=number)
+    return window or GapName.parse(file_name, topic=topic, partition=number)

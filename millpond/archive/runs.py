@@ -14,13 +14,18 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, BinaryIO
 
-from millpond.archive.documents import Json, parse_object
+from millpond.archive.documents import Json, parse, parse_object
 from millpond.archive.keys import Layout
-from millpond.errors import RefusedForSafety, WrongUsage
+from millpond.errors import DamagedArchive, RefusedForSafety, WrongUsage
 from millpond.storage.contract import AlreadyThere, NoSuchObject, ObjectInfo, ObjectStore, read
 
 _PLAN = "plan.jsonl"
+_CHUNK = 1 << 20
 _NUMBERED = re.compile(r"(?P<line>[0-9]{7,})(-[0-9]+)?\.json")
+
+RECONCILED, COMPARED, GROUPS, SETTINGS = "reconciled.json", "compared.json", "groups.json", "settings.json"
+"""What the steps of a restore write, each once and when it is done; behind the last, its topics are as they stay."""
+REPORT = "report.json"
 
 MOST_UNITS = 10_000
 """AWS Batch takes arrays of 2 to 10,000; one unit is a job of its own."""
@@ -63,7 +68,7 @@ class Run:
         """The plan's document, or None before there is one."""
         try:
             with self._open_plan() as stream:
-                return parse_object(stream.readline(), self.key(_PLAN))
+                return self._parsed(stream.readline(), stream)
         except NoSuchObject:
             return None
 
@@ -73,25 +78,44 @@ class Run:
             raise WrongUsage(f"{self.kind} run {self.run_id} has no plan", hint="check the run id")
         return found
 
-    def lines(self, *, unit: int = 0, units: int = 1) -> Iterator[tuple[int, Json]]:
-        """Number and content of the lines of one of `units` workers, in order."""
+    def lines(self, *, unit: int = 0, units: int = 1, whole: bool = True) -> Iterator[tuple[int, Json]]:
+        """Number and content of the lines of one of `units` workers, in order; not `whole`, as they stand in the plan
+        (see `whole_line`)."""
         with self._open_plan() as stream:
             stream.readline()
-            for number, line in enumerate(stream):
+            for number, text in enumerate(stream):
                 if number % units == unit:
-                    yield number, parse_object(line, self.key(_PLAN))
+                    line = self._parsed(text, stream)
+                    yield number, self.whole_line(line) if whole else line
+
+    def whole_line(self, line: Json) -> Json:
+        """The line with its `objects`, also where it only names the document that lists them, `objects_in`."""
+        if "objects_in" not in line:
+            return line
+        key = self.key(line["objects_in"])
+        return line | {"objects": parse(read(self.store, key), key)}
 
     def _open_plan(self) -> BinaryIO:
         return self.store.open(self.key(_PLAN))
+
+    def _parsed(self, text: bytes, rest: BinaryIO) -> Json:
+        """A line of the plan. One that is none may have been damaged on its way, which the store tells at the end."""
+        try:
+            return parse_object(text, self.key(_PLAN))
+        except DamagedArchive:
+            while rest.read(_CHUNK):
+                pass
+            raise
 
     def write_result(self, line: int, content: Json) -> None:
         """The line is done. A result that is there already stays."""
         with suppress(AlreadyThere):
             self.store.put_if_absent(self.key("results", f"{line:07d}.json"), json.dumps(content).encode())
 
-    def write_failure(self, line: int, at_ms: int, reason: str) -> None:
-        """A try of the line failed; the reason holds no record's content."""
-        body = json.dumps({"line": line, "at": at_ms, "reason": reason}).encode()
+    def write_failure(self, line: int, at_ms: int, reason: str, *, object_key: str = "") -> None:
+        """A try of the line failed, perhaps by an object that is not whole; neither text holds a record's content."""
+        named = {"object": object_key} if object_key else {}
+        body = json.dumps({"line": line, "at": at_ms, "reason": reason, **named}).encode()
         with suppress(AlreadyThere):
             self.store.put_if_absent(self.key("failures", f"{line:07d}-{at_ms:013d}.json"), body)
 

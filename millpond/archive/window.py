@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import secrets
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -65,17 +66,22 @@ class WindowSpool:
         header = write_header(self.codec, done.to_file_metadata(), self._sync)
         return done, cast(BinaryIO, io.BufferedReader(_HeaderThenFile(header, self._file)))
 
-    def encoded(self) -> Iterator[bytes]:
-        """The blocks' contents again, for a digest under another salt."""
+    def blocks(self) -> Iterator[tuple[int, bytes]]:
+        """Count and content of each block again."""
         self._file.flush()
         with self.path.open("rb") as file:
             container = Container(self.codec, {}, self._sync, file)
             for block in container.blocks():
-                yield self.codec.decompress(block.stored)
+                yield block.count, self.codec.decompress(block.stored)
+
+    def encoded(self) -> Iterator[bytes]:
+        """The blocks' contents again, for a digest under another salt."""
+        return (content for _, content in self.blocks())
 
     def discard(self) -> None:
-        self._file.close()
         self.path.unlink(missing_ok=True)
+        with suppress(OSError):  # what is buffered has no room on a full disk, and nobody wants it any more
+            self._file.close()
 
 
 class _HeaderThenFile(io.RawIOBase):

@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-
-from millpond.archive.keys import PartitionId
-from millpond.kafka.admin import Commit
-from millpond.kafka.places import Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +28,3 @@ class CommitNote:
         except ValueError:
             return cls()
         return cls(*(str(found.get(name, "")) for name in cls.__slots__)) if isinstance(found, dict) else cls()
-
-
-def archived_before(commits: Mapping[Place, Commit], archive_id: str, partition: PartitionId) -> int:
-    """The offset up to which this archive once had the partition, by the group's commit; 0 where none says so."""
-    commit = commits.get((partition.topic, partition.partition))
-    note = CommitNote.parse(commit.metadata) if commit else CommitNote()
-    ours = (note.archive_id, note.topic_id) == (archive_id, partition.incarnation.topic_id)
-    return commit.offset if commit and ours else 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from millpond.backup.background import Question
 from millpond.backup.partition import Closed, PartitionBackup
@@ -24,23 +24,27 @@ class Seen:
         asked_at: Monotonic seconds, before the question was sent.
         ids: Id of each topic that exists.
         ends: High watermark of partitions whose topic has another id than expected.
+        silent: Those of them that have no leader to tell.
+        refused: Topics that the user may not describe: nothing is known of them.
     """
 
     asked_at: float
     ids: dict[str, str]
     ends: dict[Place, int]
+    refused: set[str] = field(default_factory=set)
+    silent: set[Place] = field(default_factory=set)
 
 
 class Confirmation:
     """Marks closed windows as confirmed."""
 
-    def __init__(self, cluster: Cluster, pool: Executor, after_s: float) -> None:
+    def __init__(self, cluster: Cluster, pool: Executor, after_s: float, *, patient: bool = True) -> None:
         self._cluster, self._after_s = cluster, after_s
-        self._question: Question[Seen] = Question(pool)
+        self._question: Question[Seen] = Question(pool, patient=patient)
 
     def tick(self, partitions: Iterable[PartitionBackup], now: float) -> list[PartitionBackup]:
         """Goes one step on; returns partitions whose unconfirmed records may be of either life of their topic."""
-        waiting = [partition for partition in partitions if any(not closed.confirmed for closed in partition.closed)]
+        waiting = [p for p in partitions if not p.judged and any(not closed.confirmed for closed in p.closed)]
         undecided: list[PartitionBackup] = []
         if (seen := self._question.answer(now)) is not None:
             undecided = [partition for partition in waiting if not self._apply(partition, seen)]
@@ -55,6 +59,8 @@ class Confirmation:
         return (c for c in partition.closed if not c.confirmed and at - c.closed_at >= self._after_s)
 
     def _apply(self, partition: PartitionBackup, seen: Seen) -> bool:
+        if partition.place[0] in seen.refused or partition.place in seen.silent:
+            return True
         for closed in self._ripe(partition, seen.asked_at):
             if not belongs(partition, seen):
                 return False
@@ -64,11 +70,13 @@ class Confirmation:
 
 def look(cluster: Cluster, expected: dict[Place, str], now: float) -> Seen:
     """Asks for the ids, and for the ends where an id is another."""
-    found = cluster.describe({topic for topic, _ in expected})
+    refused: set[str] = set()
+    found = cluster.describe({topic for topic, _ in expected}, refused=refused)
     ids = {name: topic.topic_id for name, topic in found.items()}
     changed = [place for place, topic_id in expected.items() if ids.get(place[0], topic_id) != topic_id]
     there = [place for place in changed if place[1] < found[place[0]].partitions]
-    return Seen(now, ids, cluster.ends(there))
+    ends = cluster.ends(there, of_some=True)
+    return Seen(now, ids, ends, refused, set(there) - ends.keys())
 
 
 def belongs(partition: PartitionBackup, seen: Seen) -> bool:

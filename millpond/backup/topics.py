@@ -1,40 +1,58 @@
-"""Which topics exist, asked on a timer: new ones, lost ones, ones made again, and their settings kept with the data."""
+"""Which topics exist, asked on a timer: new ones, lost ones, ones made again."""
 
 from __future__ import annotations
 
 from concurrent.futures import Executor
+from dataclasses import dataclass
 
-from millpond.archive.keys import Layout
 from millpond.backup.background import Question
+from millpond.backup.standing import TopicsGone
 from millpond.clock import now_ms
-from millpond.cluster import snapshot
 from millpond.kafka.admin import Cluster, TopicDescription
 from millpond.kafka.selection import Selection
-from millpond.storage.contract import ObjectStore
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """The selected topics, and those of them that may not be described."""
+
+    found: dict[str, TopicDescription]
+    refused: frozenset[str]
 
 
 class TopicWatch:
-    """Looks for the selected topics every so often and writes a cluster snapshot whenever they have changed."""
+    """Looks for the selected topics every so often. Asks Kafka alone: that it answers tells that the brokers do.
+
+    Args:
+        gone: Is told of those that were there and are not any more.
+        every_s: Seconds from one look to the next.
+    """
 
     def __init__(
-        self, store: ObjectStore, layout: Layout, cluster: Cluster, selection: Selection, pool: Executor, every_s: float
+        self,
+        cluster: Cluster,
+        selection: Selection,
+        gone: TopicsGone,
+        pool: Executor,
+        every_s: float,
+        *,
+        patient: bool = True,
     ) -> None:
-        self._store, self._layout, self._cluster, self._selection = store, layout, cluster, selection
+        self._cluster, self._selection, self._gone = cluster, selection, gone
         self._every_s, self._next = every_s, 0.0
-        self._written: dict[str, TopicDescription] | None = None
-        self._question: Question[dict[str, TopicDescription]] = Question(pool)
+        self._question: Question[_Seen] = Question(pool, patient=patient)
 
     def tick(self, now: float) -> dict[str, TopicDescription] | None:
         """The selected topics, each time they were looked for; None in between."""
-        if now >= self._next and self._question.ask(self._look, now):
+        known = self._gone.known
+        if now >= self._next and self._question.ask(lambda: self._look(known), now):
             self._next = now + self._every_s
-        return self._question.answer(now)
+        if (seen := self._question.answer(now)) is None:
+            return None
+        self._gone.look(seen.found, seen.refused, now_ms())
+        return seen.found
 
-    def _look(self) -> dict[str, TopicDescription]:
+    def _look(self, known: frozenset[str]) -> _Seen:
         names = self._selection.match(self._cluster.topic_names())
-        found = self._cluster.describe(names)
-        if found and found != self._written:
-            taken = snapshot.take(self._cluster, found, now_ms=now_ms())
-            snapshot.write(self._store, self._layout, taken)
-            self._written = found
-        return found
+        refused: set[str] = set()
+        return _Seen(self._cluster.describe(known.union(names), refused=refused), frozenset(refused))

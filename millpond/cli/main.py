@@ -14,12 +14,42 @@ from millpond.telemetry.logs import start_logging
 VERBS = {
     "backup": ("millpond.cli.backup", "topics to the archive, until stopped or once"),
     "info": ("millpond.cli.info", "what is in the archive, and what is missing"),
+    "ls": ("millpond.cli.ls", "the objects of the archive, and what each counts for"),
+    "cat": ("millpond.cli.cat", "records of an object or of a range of offsets"),
+    "check": ("millpond.cli.check", "whether a backup with these settings would work"),
+    "compare": ("millpond.cli.compare", "the archive or a restore against what topics hold now"),
     "restore": ("millpond.cli.restore", "the archive to topics, with proof"),
+    "groups snapshot": ("millpond.cli.groups_snapshot", "where consumer groups stand, to the archive"),
+    "groups list": ("millpond.cli.groups_list", "the snapshots of groups in the archive"),
+    "groups show": ("millpond.cli.groups_show", "where the groups stood, now or then"),
+    "groups apply": ("millpond.cli.groups_apply", "where the groups stood, to restored topics"),
+    "cut": ("millpond.cli.cut", "ends of topics and offsets of groups, as one named state"),
+    "cluster snapshot": ("millpond.cli.cluster_snapshot", "topics, settings and access control, to the archive"),
+    "cluster diff": ("millpond.cli.cluster_diff", "how a cluster differs from the archive's snapshot"),
+    "cluster apply": ("millpond.cli.cluster_apply", "missing topics, settings and access control, to a cluster"),
+    "runs list": ("millpond.cli.runs_list", "restores, redactions and reports of the archive"),
+    "runs show": ("millpond.cli.runs_show", "how far a run is, and what failed"),
     "erase run": ("millpond.cli.erase_run", "remove a person's records from the archive"),
     "erase secret": ("millpond.cli.erase_secret", "make the secret file that erasure needs"),
+    "import": ("millpond.cli.import_backup", "another tool's backup, to the archive"),
     "demo": ("millpond.cli.demo", "the whole story on this machine"),
 }
-_SETTINGS_MODULES = ("backup", "erase", "info", "restore")
+_SETTINGS_MODULES = (
+    "backup",
+    "cat",
+    "check",
+    "cluster",
+    "compare",
+    "cut",
+    "erase",
+    "groups",
+    "groups_apply",
+    "imports",
+    "info",
+    "ls",
+    "restore",
+    "runs",
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

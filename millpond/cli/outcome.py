@@ -27,15 +27,19 @@ class Outcome:
         document: With stable names, for `--json`.
         text: For people.
         exit_code: See `millpond.errors.EXIT_CODES`.
+        written: The verb has written its output itself, as it went.
     """
 
     document: Json
     text: str
     exit_code: int = 0
+    written: bool = False
 
 
 def show(outcome: Outcome, *, as_json: bool) -> int:
     """Prints the outcome on standard output and returns its exit code."""
+    if outcome.written:
+        return outcome.exit_code
     sys.stdout.write(json.dumps(outcome.document, indent=1) + "\n" if as_json else outcome.text.rstrip() + "\n")
     return outcome.exit_code
 

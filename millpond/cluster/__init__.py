@@ -1,1 +1,1 @@
-"""What a cluster's topics are, kept beside their records."""
+"""What a cluster was beside its records: topics, settings, access control. Kept in the archive; see docs/format.md."""

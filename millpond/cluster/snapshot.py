@@ -1,17 +1,19 @@
-"""Snapshots of topics: id, partition count, replication, own settings. History is kept; a restore reads the newest."""
+"""Topics as snapshots hold them: id, partition count, replication, own settings. A restore reads the newest.
+
+How snapshots are taken, and what they hold beside topics, is in `whole`.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
 from collections.abc import Iterable
-from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from typing import Any
 
 from millpond.archive.catalog import list_incarnations
 from millpond.archive.keys import Incarnation, Layout
-from millpond.kafka.admin import Cluster
-from millpond.storage.contract import AlreadyThere, ObjectInfo, ObjectStore, read
+from millpond.storage.contract import ObjectInfo, ObjectStore, read
 
 _LOG = logging.getLogger(__name__)
 
@@ -22,6 +24,7 @@ class TopicSnapshot:
 
     Attributes:
         config: Settings made on the topic itself, never what it inherits from the broker.
+        selected: Whether the backup covers it; None where nobody asked.
     """
 
     topic: str
@@ -29,31 +32,7 @@ class TopicSnapshot:
     partitions: int
     replication: int
     config: dict[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class ClusterSnapshot:
-    """The selected topics at one moment, epoch ms."""
-
-    at: int
-    cluster_id: str
-    topics: tuple[TopicSnapshot, ...]
-
-
-def take(cluster: Cluster, topics: Iterable[str], *, now_ms: int) -> ClusterSnapshot:
-    """The topics as the cluster has them now; absent ones are left out."""
-    found = cluster.describe(topics).values()
-    snapshots = (
-        TopicSnapshot(topic.name, topic.topic_id, topic.partitions, topic.replication, cluster.topic_config(topic.name))
-        for topic in found
-    )
-    return ClusterSnapshot(now_ms, cluster.cluster_id(), tuple(snapshots))
-
-
-def write(store: ObjectStore, layout: Layout, snapshot: ClusterSnapshot) -> None:
-    """Adds the snapshot to the history."""
-    with suppress(AlreadyThere):
-        store.put_if_absent(layout.cluster(snapshot.at), json.dumps(asdict(snapshot), indent=1).encode())
+    selected: bool | None = None
 
 
 def latest_topics(
@@ -78,10 +57,16 @@ def _topics_in(content: bytes, key: str) -> list[TopicSnapshot]:
     """The topics of a snapshot. One that cannot be read is passed over, loudly: no record depends on it."""
     try:
         topics = json.loads(content)["topics"]
-        return [TopicSnapshot(**{name: topic[name] for name in TopicSnapshot.__slots__}) for topic in topics]
+        return list(map(topic_of, topics))
     except (ValueError, KeyError, TypeError):
         _LOG.warning("the cluster snapshot %s cannot be read and is passed over", key)
         return []
+
+
+def topic_of(document: dict[str, Any]) -> TopicSnapshot:
+    """`KeyError` where a part is missing."""
+    names = (name for name in TopicSnapshot.__slots__ if name != "selected")
+    return TopicSnapshot(**{name: document[name] for name in names}, selected=document.get("selected"))
 
 
 def compacted_topics(store: ObjectStore, layout: Layout, topics: Iterable[str]) -> set[str]:

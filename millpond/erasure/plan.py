@@ -17,6 +17,7 @@ from millpond.archive.identity import read_identity
 from millpond.archive.keys import Layout, PartitionId, PartitionObject
 from millpond.archive.names import WindowName
 from millpond.archive.runs import Run, units_for
+from millpond.erasure.plan_parts import ListOfParts, PartsPlanner
 from millpond.erasure.policy import ExemptTopic, refuse_what_would_not_erase, store_policy
 from millpond.erasure.request import RedactRequest
 from millpond.erasure.secret import ErasureSecret, keyed_hash
@@ -70,7 +71,9 @@ def plan_redaction(
         survey.add(key, versions)
     _refuse_patterns_without_topics(request.topics, survey.topics)
     store_policy(store, layout, request.policy)
-    return _written(run, asked, survey, archive_id, now_ms, bytes_per_unit)
+    lines = [{"key": key, "versions": versions} for key, versions in survey.lines]
+    parts = PartsPlanner(store, layout, archive_id, request, secret, lines)
+    return _written(run, asked, survey, parts, now_ms, bytes_per_unit)
 
 
 def partition_end(ends: Ends, partition: PartitionId) -> int:
@@ -142,6 +145,7 @@ class _Survey:
     request: RedactRequest
     topics: dict[str, _TopicScope] = field(default_factory=dict)
     lines: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
+    lists: list[ListOfParts] = field(default_factory=list)
     ends: Ends = field(default_factory=dict)
     foreign: Counter[str] = field(default_factory=Counter)
 
@@ -163,7 +167,10 @@ class _Survey:
         scope.versions += len(versions)
         scope.size_bytes += sum(version.info.size_bytes for version in versions)
         if scope.classified == SEARCHED:
-            self.lines.append((key, tuple(version.info.version for version in versions)))
+            if name.parts:
+                self.lists.append(ListOfParts(key, versions, partition, name))
+            else:
+                self.lines.append((key, tuple(version.info.version for version in versions)))
             ends = self.ends.setdefault(partition.topic, {}).setdefault(partition.incarnation.topic_id, {})
             number = str(partition.partition)
             ends[number] = max(ends.get(number, 0), name.last + 1)
@@ -189,23 +196,25 @@ class _Survey:
             yield {"kind": "foreign objects", "topic": None, "objects": elsewhere}
 
 
-def _written(run: Run, asked: Json, survey: _Survey, archive_id: str, now_ms: int, bytes_per_unit: int) -> Json:
+def _written(run: Run, asked: Json, survey: _Survey, parts: PartsPlanner, now_ms: int, bytes_per_unit: int) -> Json:
     searched = [scope for scope in survey.topics.values() if scope.classified == SEARCHED]
     size_bytes = sum(scope.size_bytes for scope in searched)
+    lines = parts.with_lists(survey.lists)
+    totals = {
+        "objects": len(lines),
+        "versions": sum(scope.versions for scope in searched),
+        "bytes": size_bytes,
+    }
     document = {
         "request": asked,
         "run_id": run.run_id,
-        "archive_id": archive_id,
+        "archive_id": parts.archive_id,
         "planned_at": now_ms,
-        "lines": len(survey.lines),
-        "units": units_for(len(survey.lines), size_bytes, bytes_per_unit=bytes_per_unit),
-        "totals": {
-            "objects": len(survey.lines),
-            "versions": sum(scope.versions for scope in searched),
-            "bytes": size_bytes,
-        },
+        "lines": len(lines),
+        "units": units_for(len(lines), size_bytes, bytes_per_unit=bytes_per_unit),
+        "totals": totals | ({"skipped": parts.skipped} if parts.skipped else {}),
         "topics": {topic: scope.as_json() for topic, scope in survey.topics.items()},
         "ends": survey.ends,
-        "exceptions": list(survey.exceptions()),
+        "exceptions": [*survey.exceptions(), *parts.exceptions()],
     }
-    return run.write_plan(document, ({"key": key, "versions": versions} for key, versions in survey.lines))
+    return run.write_plan(document, lines)

@@ -30,8 +30,8 @@ class Expected:
     name: WindowName
 
     def confirm(self, facts: WindowFacts) -> None:
-        said = (facts.archive_id, facts.partition, facts.name)
-        if said != (self.archive_id, self.partition, replace(self.name, twin="")):
+        said = (facts.archive_id, facts.partition)
+        if said != (self.archive_id, self.partition) or not facts.fits(self.name):
             raise DamagedArchive("the header of a window is not that of its archive, partition or name")
 
 

@@ -18,11 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-import boto3
-from botocore.exceptions import BotoCoreError, ClientError
-
-from millpond.errors import MillpondError, RefusedForSafety, TryAgain, WrongUsage
-from millpond.storage.s3_errors import code_of, status_of, translated
+from millpond.errors import RefusedForSafety, WrongUsage
+from millpond.storage.secrets_manager import secret_text
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager.client import SecretsManagerClient
@@ -106,7 +103,7 @@ def load_secret(source: str, *, client: SecretsManagerClient | None = None) -> E
         TryAgain: Secrets Manager did not answer.
     """
     if source.startswith(("arn:", _NAME)):
-        return _parse(_from_secrets_manager(source.removeprefix(_NAME), client), source)
+        return _parse(secret_text(source.removeprefix(_NAME), what="the erasure secret", client=client), source)
     if "{" in source:  # the secret itself instead of its place: a message must not repeat it
         raise WrongUsage("the erasure secret's place is neither a path nor a name", hint="put the secret into a file")
     path = Path(unquote(source.removeprefix("file://"))) if source.startswith("file://") else Path(source)
@@ -116,27 +113,6 @@ def load_secret(source: str, *, client: SecretsManagerClient | None = None) -> E
         raise WrongUsage(f"cannot read the erasure secret {path}: {error.strerror}") from error
     except UnicodeDecodeError:
         raise _malformed(source) from None
-
-
-def _from_secrets_manager(name: str, client: SecretsManagerClient | None) -> str:
-    region = name.split(":")[3] if name.startswith("arn:") and name.count(":") >= 6 else None
-    try:
-        client = client or boto3.session.Session(region_name=region).client("secretsmanager")
-        return client.get_secret_value(SecretId=name).get("SecretString", "")
-    except ClientError as error:
-        raise _refusal(error, name) from error
-    except BotoCoreError as error:
-        raise translated(error, f"read the erasure secret {name}") from error
-
-
-def _refusal(error: ClientError, name: str) -> MillpondError:
-    code = code_of(error)
-    message = f"cannot read the erasure secret {name}: {code} (HTTP {status_of(error)})"
-    if status_of(error) >= 500 or "Throttl" in code:
-        return TryAgain(message)
-    return WrongUsage(
-        message, hint="check its name and region, and grant secretsmanager:GetSecretValue and its KMS key"
-    )
 
 
 def _parse(text: str, source: str) -> ErasureSecret:

@@ -13,39 +13,21 @@ A rewritten object gets the store's default storage class and no tags: the contr
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 
 from millpond.archive.documents import Json
 from millpond.archive.facts import Redaction, WindowFacts
 from millpond.archive.keys import Layout, PartitionObject
 from millpond.archive.names import WindowName
-from millpond.archive.runs import Run
 from millpond.erasure.match import Matcher, PlaceCount, Tally
 from millpond.erasure.rewrite import Expected, is_explained, rewritten, scan
-from millpond.erasure.sweeps import Sweeps
+from millpond.erasure.sweep_list import sweep_list
+from millpond.erasure.sweep_state import DAMAGED, REFUSED, ROUNDS, UNEXPLAINED, UNEXPLAINED_ENTRY, Sweep
 from millpond.erasure.versions import versions_of, with_content
 from millpond.errors import DamagedArchive, TryAgain, WrongUsage
 from millpond.storage.contract import AlreadyThere, Changed, NoSuchObject, ObjectInfo, ObjectVersion, StorageError
 
-ROUNDS = 5
-
-UNEXPLAINED = "unexplained version"
-UNEXPLAINED_ENTRY = "unexplained redaction"
-REFUSED = "delete refused"
-DAMAGED = "damaged"
-
-
-@dataclass(frozen=True, slots=True)
-class Sweep:
-    """What all keys of a unit share."""
-
-    run: Run
-    archive_id: str
-    sweeps: Sweeps
-    spool: Path
-    now_ms: Callable[[], int]
+__all__ = ["DAMAGED", "REFUSED", "ROUNDS", "UNEXPLAINED", "UNEXPLAINED_ENTRY", "Sweep", "is_left", "sweep_key"]
 
 
 @dataclass(slots=True)
@@ -85,6 +67,10 @@ def sweep_key(sweep: Sweep, line: int, content: Json) -> Json:
         MillpondError: The store refused something other than a delete.
     """
     key = _key(sweep, line, content)
+    if key.expected.name.parts:
+        return sweep_list(sweep, content, key.expected, key.matcher.tally(), sweep_key)
+    if content.get("skip"):
+        return _skipped(key)
     for rounds in range(1, ROUNDS + 1):
         key.exceptions.clear()
         try:
@@ -231,6 +217,13 @@ def _result(key: _Key, settled: _Settled, rounds: int) -> Json:
         "hidden": bool(settled.versions) and settled.versions[0].marker,
         "exceptions": key.exceptions,
     }
+
+
+def _skipped(key: _Key) -> Json:
+    """Of a part that the plan found to hold no subject, by the bucket in its name: nobody looked at it."""
+    (version,) = key.planned
+    info = ObjectInfo(key.key, 0, "", version)
+    return _result(key, _Settled(info, None, key.matcher.tally(), [ObjectVersion(info, latest=True)]), 0)
 
 
 def _named(version: str) -> str:

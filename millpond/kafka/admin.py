@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from confluent_kafka import (
-    ConsumerGroupTopicPartitions,
     IsolationLevel,
     KafkaError,
     KafkaException,
@@ -30,7 +29,8 @@ from confluent_kafka.admin import (
 )
 
 from millpond.errors import MillpondError, TryAgain
-from millpond.kafka.failures import explained, explaining, patiently, tells_why
+from millpond.kafka.coordinators import Asked, Coordinators
+from millpond.kafka.failures import explained, explaining, offset_answer, passes_by_itself, patiently, tells_why
 from millpond.kafka.places import Place
 from millpond.kafka.settings import ClusterAddress
 
@@ -63,14 +63,34 @@ class Commit:
     metadata: str
 
 
+@dataclass(frozen=True, slots=True)
+class LogEnd:
+    """Where a partition's log ends.
+
+    Attributes:
+        offset: The high watermark.
+        epoch: Leader epoch of the end, -1 if unknown. It rises with every election, also before anything is written.
+    """
+
+    offset: int
+    epoch: int
+
+
 class Cluster:
-    """One cluster, asked through one client. Every call may raise `TryAgain`, `WrongUsage` or `MillpondError`."""
+    """One cluster, asked through one client, and about groups through others.
+
+    Every call may raise `TryAgain`, `WrongUsage` or `MillpondError`.
+    """
 
     def __init__(self, address: ClusterAddress) -> None:
         self.address = address
-        settings: dict[str, Any] = {**address.admin_settings(), "error_cb": self._on_error}
-        self._client = AdminClient(settings)
+        self._client = self._new_client()
+        self._coordinators = Coordinators(self._new_client, TIMEOUT_S)
         self._refusal: KafkaError | None = None
+
+    def _new_client(self) -> AdminClient:
+        settings: dict[str, Any] = {**self.address.admin_settings(), "error_cb": self._on_error}
+        return AdminClient(settings)
 
     def _on_error(self, error: KafkaError) -> None:
         if tells_why(error):
@@ -89,45 +109,117 @@ class Cluster:
                 raise
             raise explained(self._refusal, attempt, self.address.brokers) from failure
 
+    @property
+    def client(self) -> AdminClient:
+        """For the questions of the modules beside this one; they ask inside `explaining`."""
+        return self._client
+
+    def coordinators(self) -> AbstractContextManager[Asked]:
+        """For the questions about groups, which are asked inside `explaining`, too."""
+        return self._coordinators.asked()
+
+    def explaining(self, attempt: str) -> AbstractContextManager[None]:
+        """Turns what the client raises inside the block into errors that name the attempt and say what to do next."""
+        return self._explaining(attempt)
+
     def cluster_id(self) -> str:
+        def ask() -> str:
+            return str(self._client.describe_cluster(request_timeout=TIMEOUT_S).result().cluster_id)
+
         with self._explaining("cannot describe the cluster"):
-            found: str = self._client.describe_cluster(request_timeout=TIMEOUT_S).result().cluster_id
-            return found
+            return patiently(ask, within_s=TIMEOUT_S)
 
     def topic_names(self) -> list[str]:
-        with self._explaining("cannot list topics"):
+        def ask() -> list[str]:
             return sorted(self._client.list_topics(timeout=TIMEOUT_S).topics)
 
-    def describe(self, topics: Iterable[str]) -> dict[str, TopicDescription]:
-        """Those of the topics that exist, asked in one call."""
+        with self._explaining("cannot list topics"):
+            return patiently(ask, within_s=TIMEOUT_S)
+
+    def describe(self, topics: Iterable[str], *, refused: set[str] | None = None) -> dict[str, TopicDescription]:
+        """Those of the topics that exist, asked in one call.
+
+        Args:
+            refused: Collects those that the user may not describe; without it they are an error.
+        """
         names = sorted(set(topics))
         if not names:
             return {}
-        with self._explaining("cannot describe topics"):
+
+        def ask() -> dict[str, Any]:
             futures = self._client.describe_topics(TopicCollection(names), request_timeout=TIMEOUT_S)
-            found = {name: _unless(KafkaError.UNKNOWN_TOPIC_OR_PART, future) for name, future in futures.items()}
+            if refused is not None:
+                refused.update(name for name, future in futures.items() if _is_refused(future))
+                futures = {name: future for name, future in futures.items() if name not in refused}
+            return {name: _unless((KafkaError.UNKNOWN_TOPIC_OR_PART,), future) for name, future in futures.items()}
+
+        with self._explaining("cannot describe topics"):
+            found = patiently(ask, within_s=TIMEOUT_S)
         return {name: _description(answer) for name, answer in found.items() if answer is not None}
 
-    def log_starts(self, places: Iterable[Place]) -> dict[Place, int]:
-        """First offset that each partition still holds."""
-        return self._offsets(places, OffsetSpec.earliest(), IsolationLevel.READ_UNCOMMITTED)
+    # `of_some`: partitions without a leader, and those that are gone, are left out as long as any has one.
 
-    def ends(self, places: Iterable[Place], *, committed: bool = False) -> dict[Place, int]:
+    def log_starts(self, places: Iterable[Place], *, of_some: bool = False) -> dict[Place, int]:
+        """First offset that each partition still holds."""
+        return self._offsets(places, OffsetSpec.earliest(), IsolationLevel.READ_UNCOMMITTED, of_some=of_some)
+
+    def ends(self, places: Iterable[Place], *, committed: bool = False, of_some: bool = False) -> dict[Place, int]:
         """Each partition's high watermark or, with `committed`, its last stable offset: how far read_committed goes."""
         isolation = IsolationLevel.READ_COMMITTED if committed else IsolationLevel.READ_UNCOMMITTED
-        return self._offsets(places, OffsetSpec.latest(), isolation)
+        return self._offsets(places, OffsetSpec.latest(), isolation, of_some=of_some)
 
-    def _offsets(self, places: Iterable[Place], spec: OffsetSpec, isolation: IsolationLevel) -> dict[Place, int]:
-        asked = {TopicPartition(topic, partition): spec for topic, partition in places}
+    def _offsets(
+        self, places: Iterable[Place], spec: OffsetSpec, isolation: IsolationLevel, *, of_some: bool
+    ) -> dict[Place, int]:
+        found = self._list_offsets(dict.fromkeys(places, spec), isolation, of_some=of_some)
+        return {place: info.offset for place, info in found.items()}
+
+    def _list_offsets(
+        self, specs: Mapping[Place, OffsetSpec], isolation: IsolationLevel, *, of_some: bool = False
+    ) -> dict[Place, Any]:
+        asked = {TopicPartition(*place): spec for place, spec in specs.items()}
         if not asked:
             return {}
 
-        def ask() -> dict[Place, int]:
+        def ask() -> dict[Place, Any]:
             futures = self._client.list_offsets(asked, isolation_level=isolation, request_timeout=TIMEOUT_S)
-            return {(place.topic, place.partition): future.result().offset for place, future in futures.items()}
+            there = {place: future for place, future in futures.items() if not (of_some and passes_by_itself(future))}
+            return {(place.topic, place.partition): offset_answer(one) for place, one in (there or futures).items()}
 
         with self._explaining("cannot list offsets"):
             return patiently(ask, within_s=TIMEOUT_S)
+
+    def log_ends(self, places: Iterable[Place]) -> dict[Place, LogEnd]:
+        """High watermark and leader epoch of the ends of partitions that have a leader.
+
+        Raises:
+            TryAgain: None has.
+        """
+        latest, isolation = OffsetSpec.latest(), IsolationLevel.READ_UNCOMMITTED
+        found = self._list_offsets(dict.fromkeys(places, latest), isolation, of_some=True)
+        epochs = {place: -1 if info.leader_epoch is None else info.leader_epoch for place, info in found.items()}
+        return {place: LogEnd(info.offset, epochs[place]) for place, info in found.items()}
+
+    def offsets_at(self, times: Mapping[Place, int]) -> dict[Place, int]:
+        """The first offset of each partition with this timestamp (epoch ms) or a later one, -1 where there is none."""
+        specs = {place: OffsetSpec.for_timestamp(at) for place, at in times.items()}
+        found = self._list_offsets(specs, IsolationLevel.READ_UNCOMMITTED)
+        return {place: info.offset for place, info in found.items()}
+
+    def settings_of(self, topics: Iterable[str]) -> dict[str, dict[str, str]]:
+        """All settings that count for each topic, inherited ones too. Topics that may not be described are left out."""
+        resources = [ConfigResource(ResourceType.TOPIC, topic) for topic in sorted(set(topics))]
+        if not resources:
+            return {}
+        absent = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_AUTHORIZATION_FAILED)
+        with self._explaining("cannot read the settings of topics"):
+            futures = self._client.describe_configs(resources, request_timeout=TIMEOUT_S)
+            found = {resource.name: _unless(absent, future) for resource, future in futures.items()}
+        return {
+            topic: {name: entry.value for name, entry in entries.items() if entry.value is not None}
+            for topic, entries in found.items()
+            if entries is not None
+        }
 
     def topic_config(self, topic: str) -> dict[str, str]:
         """The settings made on the topic itself; not what it inherits."""
@@ -165,15 +257,20 @@ class Cluster:
     def group_commits(self, group_id: str) -> dict[Place, Commit]:
         """Each offset that the group has committed; empty for a group that is not there."""
         with self._explaining(f"cannot read the offsets of group {group_id}"):
-            request = [ConsumerGroupTopicPartitions(group_id)]
-            future = self._client.list_consumer_group_offsets(request, request_timeout=TIMEOUT_S)[group_id]
-            answer = _unless(KafkaError.GROUP_ID_NOT_FOUND, future)
+            answer = patiently(lambda: self._group_offsets(group_id), within_s=TIMEOUT_S)
         entries = answer.topic_partitions if answer else []
         return {
             (entry.topic, entry.partition): Commit(entry.offset, entry.metadata or "")
             for entry in entries
             if entry.offset >= 0
         }
+
+    def _group_offsets(self, group_id: str) -> Any:
+        gone = (KafkaError.GROUP_ID_NOT_FOUND,)
+        with self.coordinators() as asked:
+            if _unless(gone, asked.describe([group_id])[group_id]) is None:
+                return None
+            return _unless(gone, asked.offsets(group_id))
 
 
 def _description(answer: Any) -> TopicDescription:
@@ -194,11 +291,16 @@ def url_safe(topic_id: str) -> str:
     return base64.urlsafe_b64encode(base64.b64decode(padded, altchars=b"+/")).decode().rstrip("=")
 
 
-def _unless(code: int, future: Future[Any]) -> Any:
-    """The future's result, or None where it failed with that code."""
+def _is_refused(future: Future[Any]) -> bool:
+    error = future.exception()
+    return isinstance(error, KafkaException) and error.args[0].code() == KafkaError.TOPIC_AUTHORIZATION_FAILED
+
+
+def _unless(codes: Collection[int], future: Future[Any]) -> Any:
+    """The future's result, or None where it failed with one of these codes."""
     try:
         return future.result()
     except KafkaException as failure:
-        if failure.args[0].code() == code:
+        if failure.args[0].code() in codes:
             return None
         raise

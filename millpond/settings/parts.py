@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, field_validator
 
 from millpond.archive.keys import Layout
 from millpond.errors import WrongUsage
 from millpond.kafka.admin import Cluster
-from millpond.kafka.settings import ClusterAddress
+from millpond.kafka.security import Kind
 from millpond.settings.base import VerbSettings
+from millpond.settings.temporary import temporary_folder
+from millpond.settings.ways_in import TOLD, address_of, brokers_or_service, open_cluster
 from millpond.storage.contract import ObjectStore
 from millpond.storage.urls import open_store
 
@@ -52,19 +53,35 @@ class PlanSettings(ArchiveSettings):
 class ClusterSettings(VerbSettings):
     """How to reach the cluster that a verb reads or writes."""
 
-    brokers: str = Field(description="HOST:PORT,... of the cluster", min_length=1)
+    brokers_srv: str = Field("", description=TOLD["brokers_srv"])
+    brokers: str = Field("", description="HOST:PORT,... of the cluster", validate_default=True)
+    security: Kind = Field("plaintext", description=TOLD["security"])
+    ca_cert: str = Field("", description=TOLD["ca_cert"])
+    client_cert: str = Field("", description=TOLD["client_cert"])
+    client_key: str = Field("", description=TOLD["client_key"])
+    client_key_password_from: str = Field("", description=TOLD["client_key_password_from"])
+    username: str = Field("", description=TOLD["username"])
+    password_from: str = Field("", description=TOLD["password_from"])
+    msk_region: str = Field("", description=TOLD["msk_region"])
     kafka: dict[str, str] = Field(default_factory=dict, description="KEY=VALUE of librdkafka, as often as needed")
 
+    _brokers_or_service = field_validator("brokers")(brokers_or_service)
+
     def cluster(self) -> Cluster:
-        return Cluster(ClusterAddress(self.brokers, self.kafka))
+        """`WrongUsage` where the settings contradict each other or the client refuses them."""
+        return open_cluster(address_of(self))
 
 
 @contextmanager
 def spool_folder(spool: Path | None) -> Iterator[Path]:
-    """The folder for files under way: the one that was named, made if need be, or one that is removed afterwards."""
+    """The folder for files under way: the one that was named, made if need be, or one that is removed afterwards.
+
+    Raises:
+        WrongUsage: No folder can be made.
+    """
     if spool is None:
-        with tempfile.TemporaryDirectory(prefix="millpond-spool-") as folder:
-            yield Path(folder)
+        with temporary_folder() as folder:
+            yield folder
         return
     try:
         spool.mkdir(parents=True, exist_ok=True)

@@ -1,9 +1,10 @@
-"""SIGTERM and SIGINT as an event that long work looks at."""
+"""Signals as what long work looks at: SIGTERM and SIGINT to end, SIGUSR1 to flush."""
 
 from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Callable
 
 
 def stop_on_signals() -> threading.Event:
@@ -17,3 +18,8 @@ def stop_on_signals() -> threading.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, handle)
     return stop
+
+
+def call_on_usr1(ask: Callable[[], None]) -> None:
+    """Has every SIGUSR1 call `ask`, which must take no lock: it runs between any two steps of the main thread."""
+    signal.signal(signal.SIGUSR1, lambda *_: ask())

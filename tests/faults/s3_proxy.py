@@ -47,6 +47,8 @@ class Fault:
         reset: Break the connection (TCP RST) instead of answering.
         cut_after: Send so many bytes of the true reply's body, wait for stall_s, then close.
         flip_byte: Invert this byte of the true reply's body.
+        content: Send this as the body and no checksum of it, under the true ETag: a store that has lost or mixed up
+            what it holds.
     """
 
     status: int = 0
@@ -57,6 +59,7 @@ class Fault:
     cut_after: int | None = None
     stall_s: float = 0
     flip_byte: int | None = None
+    content: bytes | None = None
 
 
 Rule = Callable[[Call], Fault | None]
@@ -146,6 +149,8 @@ class FaultyS3:
                 self.relay(fault.status, {"Content-Type": "application/xml", "Content-Length": str(len(text))}, text)
 
             def relay(self, status: int, headers: Mapping[str, str], body: bytes, fault: Fault | None = None) -> None:
+                if fault and fault.content is not None:
+                    headers, body = replaced(headers, fault.content), fault.content
                 self.send_response_only(status)
                 for name, value in headers.items():
                     self.send_header(name, value)
@@ -187,6 +192,11 @@ def forwarded(
         return reply.status, answered, content
     finally:
         connection.close()
+
+
+def replaced(headers: Mapping[str, str], content: bytes) -> dict[str, str]:
+    kept = {name: value for name, value in headers.items() if not name.lower().startswith("x-amz-checksum-")}
+    return kept | {"Content-Length": str(len(content))}
 
 
 def flipped(body: bytes, at: int) -> bytes:

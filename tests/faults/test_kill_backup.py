@@ -7,10 +7,7 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import random
-import sys
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,168 +20,173 @@ from confluent_kafka.admin import AdminClient
 from local.aws import LocalAws
 from local.kafka import KafkaCluster
 from local.processes import Child, wait_until
-from millpond.archive.keys import Layout
-from millpond.storage.s3 import S3Store
+from millpond.storage.contract import read
 from tests import oracle
+from tests.faults.backup_process import ROUNDS, Process, Rig
 from tests.faults.crashing_backup import CRASHED
-from tests.integration.backup_runs import Backup
+from tests.unit.builders import a_partition, make_window, put_window
 
-ROUNDS = int(os.environ.get("MILLPOND_FAULT_ROUNDS", "3"))
 Name = Callable[[str], str]
 
 
-class Process:
-    """The consumer as ECS runs it: settings in the environment, static membership so that a restart need not wait."""
-
-    def __init__(self, aws: LocalAws, bucket: str, bootstrap: str, topic: str, folder: Path) -> None:
-        self.spool, self.log, self._aws, self._bucket = folder / "spool", folder / "log", aws, bucket
-        client = {"group.instance.id": "one", "session.timeout.ms": "6000", **{k: str(v) for k, v in QUICK.items()}}
-        self._env = {
-            **aws.env(),
-            "MILLPOND_ARCHIVE": f"s3://{bucket}/kafka",
-            "MILLPOND_BROKERS": bootstrap,
-            "MILLPOND_KAFKA": json.dumps(client),
-            "MILLPOND_TOPICS": topic,
-            "MILLPOND_SPOOL": str(self.spool),
-            "MILLPOND_MAX_AGE": "0.3",
-            "MILLPOND_MAX_BYTES": "20000",
-            "MILLPOND_LOG_LEVEL": "INFO",
-        }
-
-    def start(self, *words: str, **more: str) -> Child:
-        command = [sys.executable, "-m", *(words or ("tests.faults.crashing_backup",))]
-        return Child(command, output=self.log, env=self._env | more)
-
-    def said(self) -> str:
-        return self.log.read_text()
-
-
-QUICK = oracle.QUICK
-
-
 @pytest.fixture
-def topic(unique_name: Name) -> str:
-    return unique_name("t")
+def rig(aws: LocalAws, s3: Any, bucket: str, kafka: KafkaCluster, unique_name: Name, tmp_path: Path) -> Rig:
+    return Rig(aws, s3, bucket, kafka.bootstrap(), unique_name("t"), tmp_path)
 
 
-@pytest.fixture
-def process(aws: LocalAws, bucket: str, kafka: KafkaCluster, topic: str, tmp_path: Path) -> Process:
-    return Process(aws, bucket, kafka.bootstrap(), topic, tmp_path)
+def crash(process: Process, point: str, within_s: float = 90) -> None:
+    child = process.start(CRASH_AT=point)
+    wait_until(lambda: not child.running, f"crashed {point}", timeout_s=within_s)
+    assert child.exit_code == CRASHED, process.said()
 
 
-@pytest.fixture
-def backup(process: Process, bucket: str, kafka: KafkaCluster, topic: str, s3: Any) -> Backup:
-    """The same archive from this process; under a group of its own, so that it need not wait for the dead member."""
-    store = S3Store(bucket, client=s3)
-    return Backup(store, kafka.bootstrap(), process.spool, (topic,), Layout("kafka"), group_id=f"{topic}-after")
+def events(rig: Rig, kind: str) -> list[str]:
+    return [key for key in rig.backup.keys(f"topics/{rig.topic}") if key.endswith(f"-{kind}.json")]
 
 
-def assert_every_record_once(backup: Backup, topic: str) -> None:
-    """The oracle's union, and no offset in two objects: nothing was written twice."""
-    backup.holds(topic)
-    oracle.assert_commits_are_not_ahead(backup.store, backup.layout, backup.bootstrap, topic)
-    for number, folder in backup.folders(topic).items():
-        spans = sorted([(w.first, w.last) for w in folder.windows] + [(m[0], m[1]) for m in folder.markers])
-        firsts = [0] + [last + 1 for _, last in spans]
-        assert [first for first, _ in spans] == firsts[:-1], f"{topic}-{number}: {spans}"
-
-
-def test_killed_at_any_moment_under_load(process: Process, backup: Backup, topic: str) -> None:
-    chance, stop = random.Random(), threading.Event()
-    oracle.make_topic(backup.bootstrap, topic, 3)
-
-    def load() -> None:
-        seed = chance.randrange(10**6)
-        while not stop.is_set():
-            seed += 1
-            oracle.produce_odd_records(backup.bootstrap, topic, partitions=3, count=4, seed=seed)
-
-    loading = threading.Thread(target=load)
-    loading.start()
-    try:
+def test_killed_at_any_moment_under_load(rig: Rig) -> None:
+    chance, process = random.Random(), rig.process()
+    oracle.make_topic(rig.bootstrap, rig.topic, 3)
+    with rig.load(3):
         for _ in range(ROUNDS):
-            seen = len(process.said().split("stored ")) if process.log.exists() else 1
+            seen = process.said().count("stored ")
             child = process.start()
-            wait_until(lambda seen=seen: len(process.said().split("stored ")) > seen, "something is stored")
+            process.wait_said("stored ", seen + 1)
             time.sleep(chance.uniform(0, 1.5))
             child.kill()
-    finally:
-        stop.set()
-        loading.join()
-    last = process.start("millpond.cli.main", "backup", "--once", "--max-age", "300")
-    assert last.wait(60) == 0, process.said()
-    assert_every_record_once(backup, topic)
-    assert list(process.spool.glob("*.blocks")) == []
+    assert process.once("--max-age", "300") == 0, process.said()
+    rig.assert_every_record_once()
+    assert process.blocks() == []
     assert "Traceback" not in process.said()
 
 
 ARROWS = (
-    ("before put", 1),
-    ("after put", 2),
-    ("before spool deletion and commit", 1),
-    ("after spool deletion, before commit", 1),
-    ("after commit", 1),
-    ("before empty marker", 1),
-    ("after empty marker", 1),
+    "before archive.json",
+    "after archive.json",
+    "before confirmation",
+    "after confirmation",
+    "before put",
+    "after put:2",
+    "before spool deletion",
+    "after spool deletion:2",
+    "before commit",
+    "after commit",
+    "after the broker's answer to a commit",
+    "before empty marker",
+    "after empty marker",
 )
 
 
-def test_killed_between_any_two_writes(process: Process, backup: Backup, topic: str) -> None:
+def test_killed_between_any_two_writes(rig: Rig) -> None:
     """At one arrow after the other. Each partition always has records to come and, behind windows, an aborted
     transaction that becomes a marker."""
-    oracle.make_topic(backup.bootstrap, topic, 3)
-    numbers = itertools.cycle(range(3))
-    for seed, (point, nth) in enumerate(ARROWS):
-        oracle.produce_odd_records(backup.bootstrap, topic, partitions=3, count=10, seed=seed)
-        child = process.start(CRASH_AT=f"{point}:{nth}")
+    oracle.make_topic(rig.bootstrap, rig.topic, 3)
+    process, numbers = rig.process(), itertools.cycle(range(3))
+    for seed, point in enumerate(ARROWS):
+        oracle.produce_odd_records(rig.bootstrap, rig.topic, partitions=3, count=10, seed=seed)
+        child = process.start(CRASH_AT=point)
 
         def over(child: Child = child) -> bool:
-            number = next(numbers)
-            oracle.produce_transaction(backup.bootstrap, topic, [b"never"], partition=number, commit=False)
+            aborted = (rig.bootstrap, rig.topic, [b"never"])
+            oracle.produce_transaction(*aborted, partition=next(numbers), commit=False)
             return not child.running
 
-        wait_until(over, f"crashed {point}", timeout_s=30, pause_s=0.3)
+        wait_until(over, f"crashed {point}", pause_s=0.3)
         assert child.exit_code == CRASHED, process.said()
-        backup.holds(topic, complete=False)
-    backup.once()
-    assert_every_record_once(backup, topic)
-    assert list(process.spool.glob("*.blocks")) == []
+        if point != "before archive.json":
+            rig.assert_holds(complete=False)
+    assert process.once() == 0, process.said()
+    rig.assert_every_record_once()
+    assert process.blocks() == []
 
 
-def test_killed_around_a_retention_marker(process: Process, backup: Backup, topic: str) -> None:
-    oracle.make_topic(backup.bootstrap, topic)
-    oracle.produce(backup.bootstrap, topic, [b"x"] * 10)
-    backup.once()
-    oracle.produce(backup.bootstrap, topic, [b"y"] * 10)
-    admin = AdminClient({"bootstrap.servers": backup.bootstrap})
-    for future in admin.delete_records([TopicPartition(topic, 0, 15)]).values():
+def test_killed_around_a_retention_marker(rig: Rig) -> None:
+    oracle.make_topic(rig.bootstrap, rig.topic)
+    process = rig.process()
+    oracle.produce(rig.bootstrap, rig.topic, [b"x"] * 10)
+    assert process.once() == 0, process.said()
+    oracle.produce(rig.bootstrap, rig.topic, [b"y"] * 10)
+    delete_before(rig, 15)
+    crash(process, "before retention marker")
+    crash(process, "after retention marker")
+    assert process.once() == 0, process.said()
+    rig.assert_every_record_once()
+    assert rig.backup.folders(rig.topic)[0].markers == [(10, 14, "retention")]
+
+
+def delete_before(rig: Rig, offset: int) -> None:
+    admin = AdminClient({"bootstrap.servers": rig.bootstrap})
+    for future in admin.delete_records([TopicPartition(rig.topic, 0, offset)]).values():
         future.result(10)
-    for point in ("before retention marker", "after retention marker"):
-        assert process.start(CRASH_AT=point).wait(30) == CRASHED, process.said()
-    backup.once()
-    assert_every_record_once(backup, topic)
-    assert backup.folders(topic)[0].markers == [(10, 14, "retention")]
 
 
-def test_killed_after_the_event_of_a_topic_made_again(process: Process, backup: Backup, topic: str) -> None:
-    first = oracle.make_topic(backup.bootstrap, topic)
-    oracle.produce(backup.bootstrap, topic, [b"old"] * 5)
-    backup.once()
-    oracle.delete_topic(backup.bootstrap, topic)
-    second = oracle.make_topic(backup.bootstrap, topic)
-    oracle.produce(backup.bootstrap, topic, [b"new"] * 7)
-    assert process.start(CRASH_AT="after recreated event").wait(30) == CRASHED, process.said()
-    backup.once()
-    assert_every_record_once(backup, topic)
-    assert oracle.incarnations(backup.store, backup.layout, topic) == sorted([first, second])
-    assert len(backup.keys(f"topics/{topic}/{second}/events")) == 1
+def test_killed_around_the_event_of_a_topic_made_again(rig: Rig) -> None:
+    first = oracle.make_topic(rig.bootstrap, rig.topic)
+    process = rig.process()
+    oracle.produce(rig.bootstrap, rig.topic, [b"old"] * 5)
+    assert process.once() == 0, process.said()
+    oracle.delete_topic(rig.bootstrap, rig.topic)
+    second = oracle.make_topic(rig.bootstrap, rig.topic)
+    oracle.produce(rig.bootstrap, rig.topic, [b"new"] * 7)
+    crash(process, "before event")
+    crash(process, "after event")
+    assert process.once() == 0, process.said()
+    rig.assert_every_record_once()
+    assert oracle.incarnations(rig.backup.store, rig.backup.layout, rig.topic) == sorted([first, second])
+    (event,) = events(rig, "recreated")
+    assert f"/{second}/" in event
 
 
-def test_two_processes_never_share_a_spool_folder(process: Process, topic: str, backup: Backup) -> None:
-    oracle.make_topic(backup.bootstrap, topic)
+def test_killed_around_the_event_of_objects_that_vanished(rig: Rig) -> None:
+    oracle.make_topic(rig.bootstrap, rig.topic)
+    process = rig.process()
+    for n in range(2):
+        oracle.produce(rig.bootstrap, rig.topic, [b"%d" % n] * 5)
+        assert process.once() == 0, process.said()
+    newest = max(rig.backup.folders(rig.topic)[0].windows, key=lambda window: window.first)
+    rig.vanish(newest.key)
+    crash(process, "before event")
+    crash(process, "after event")
+    assert process.once() == 0, process.said()
+    rig.assert_every_record_once()
+    (event,) = events(rig, "missing")
+    assert json.loads(read(rig.backup.store, event))["missing"] == [[5, 9]]
+
+
+def test_killed_around_the_event_of_a_log_that_was_cut(
+    kafka_factory: Callable[..., KafkaCluster], aws: LocalAws, s3: Any, bucket: str, tmp_path: Path
+) -> None:
+    """The archive has ten records more than the log on which a new leader goes on."""
+    kafka = kafka_factory()
+    rig = Rig(aws, s3, bucket, kafka.bootstrap(), "t", tmp_path)
+    topic_id = oracle.make_topic(rig.bootstrap, "t")
+    process = rig.process()
+    oracle.produce(rig.bootstrap, "t", [b"kept"] * 10)
+    assert process.once() == 0, process.said()
+    archive_id = json.loads(read(rig.backup.store, rig.backup.layout.identity))["archive_id"]
+    rows = [(offset, 1, None, b"dead", ()) for offset in range(10, 20)]
+    dead = make_window(rows, partition=a_partition("t", 0, topic_id), epoch=0, archive_id=archive_id)
+    put_window(rig.backup.store, dead, layout=rig.backup.layout)
+    kafka.kill(1)
+    kafka.start_node(1)
+    kafka.wait_ready()
+    oracle.produce(rig.bootstrap, "t", [b"alive"] * 5)
+    crash(process, "before event")
+    crash(process, "after event")
+    assert process.once() == 0, process.said()
+    rig.assert_holds()
+    (event,) = events(rig, "truncated")
+    assert json.loads(read(rig.backup.store, event))["branch_point"] == 10
+    held = oracle.read_archive_records(rig.backup.store, rig.backup.layout, "t")[0]
+    assert [record.value for record in held] == [b"kept"] * 10 + [b"alive"] * 5
+
+
+def test_two_processes_never_share_a_spool_folder(rig: Rig) -> None:
+    oracle.make_topic(rig.bootstrap, rig.topic)
+    process = rig.process()
     child = process.start()
     wait_until(lambda: (process.spool / "lock").exists(), "the folder is locked")
     second = process.start()
-    assert second.wait(30) == 4, process.said()
+    assert second.wait(90) == 4, process.said()
     assert child.running
     assert child.stop() == 0, process.said()

@@ -32,7 +32,7 @@ REPOSITORY = Path(__file__).parents[2]
 # Runs the command line; the `n`-th call of something ends the process before or after its effect.
 DYING = """
 import importlib, os, sys, time
-from millpond.restore import target
+from millpond.restore.writing import target
 target._STILL_S = 0.2
 module, owner, name, when, n = sys.argv[1].split(":")
 sys.argv[1:2] = []
@@ -60,17 +60,17 @@ CRASHES = [
     "millpond.archive.runs:Run:write_plan:after:1",
     "millpond.kafka.admin:Cluster:create_topic:after:1",
     "millpond.archive.runs:Run:write_once:after:1",  # of prepared/<topic>.json
-    "millpond.restore.target:TargetPartition:_send:after:1",  # the first record alone, perhaps on its way
-    "millpond.restore.target:TargetPartition:settle:before:2",  # a part on its way
-    "millpond.restore.worker::write_chunk:before:1",  # flushed, and nothing says so
-    "millpond.restore.worker::write_chunk:after:1",
-    "millpond.restore.target:TargetPartition:_send:before:1",
-    "millpond.restore.target:TargetPartition:settle:a little later:2",
-    "millpond.restore.worker::write_chunk:after:2",
-    "millpond.restore.worker::write_chunk:before:2",
+    "millpond.restore.writing.target:TargetPartition:_send:after:1",  # the first record alone, perhaps on its way
+    "millpond.restore.writing.target:TargetPartition:settle:before:2",  # a part on its way
+    "millpond.restore.writing.worker::write_chunk:before:1",  # flushed, and nothing says so
+    "millpond.restore.writing.worker::write_chunk:after:1",
+    "millpond.restore.writing.target:TargetPartition:_send:before:1",
+    "millpond.restore.writing.target:TargetPartition:settle:a little later:2",
+    "millpond.restore.writing.worker::write_chunk:after:2",
+    "millpond.restore.writing.worker::write_chunk:before:2",
     "millpond.archive.runs:Run:write_result:before:1",
     "millpond.archive.runs:Run:write_result:after:1",
-    "millpond.restore.reconcile:Run:write_once:before:1",  # of the report
+    "millpond.restore.reporting.reconcile:Run:write_once:before:1",  # of the report
 ]
 
 
@@ -156,13 +156,13 @@ def attempt(
     )
     began = time.monotonic()
     later = chance.choice([0, 0, chance.random() / 2])
-    while wanted is not None and process.poll() is None and time.monotonic() - began < 30:
+    while wanted is not None and process.poll() is None and time.monotonic() - began < 120:
         there = topic in restore.cluster.describe([topic])
         if there and sum(restore.cluster.ends(places).values()) >= wanted:
             time.sleep(later)
             process.send_signal(signal.SIGKILL)
             break
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=120)
     if process.returncode == -signal.SIGKILL:
         return None
     assert process.returncode == 0, out.decode()

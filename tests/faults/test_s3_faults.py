@@ -12,6 +12,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
+from local.processes import wait_until
 from millpond.errors import TryAgain, WrongUsage
 from millpond.storage.contract import AlreadyThere, Changed, ObjectStore, StorageError, read
 from millpond.storage.s3 import CONFLICT_TRIES, SETTINGS, S3Store, s3_client
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from local.aws import LocalAws
 
 CONTENT = bytes(range(256)) * 4000
-QUICK = Config(connect_timeout=1, read_timeout=0.5, retries={"mode": "standard", "total_max_attempts": 2})
+TWO_TRIES = Config(retries={"mode": "standard", "total_max_attempts": 2})
+QUICK = TWO_TRIES.merge(Config(connect_timeout=1, read_timeout=0.5))
 NAMES = ["put_if_absent", "put_if_match", "open", "head", "list", "list_versions", "delete_version"]
 
 
@@ -104,6 +106,7 @@ def test_what_does_not_pass_is_try_again(faulty: Faulty, fault: Fault, name: str
     with faulty.behind(always(fault), config=SETTINGS.merge(QUICK)) as (store, proxy):
         with pytest.raises(TryAgain) as caught:
             calls(store)[name]()
+        wait_until(lambda: len(proxy.calls) >= 2, "both tries have come")
         assert len(proxy.calls) == 2
     assert caught.value.hint
 
@@ -232,8 +235,8 @@ def test_a_reply_cut_short_is_try_again_never_less_content(
 
 def test_a_reply_that_stalls_in_the_middle_is_try_again(faulty: Faulty) -> None:
     faulty.true.put_if_absent("a", CONTENT)
-    stalls = always(Fault(cut_after=500_000, stall_s=3), method="GET")
-    with faulty.behind(stalls, config=SETTINGS.merge(QUICK)) as (store, _), store.open("a") as stream:
+    stalls = always(Fault(cut_after=500_000, stall_s=15), method="GET")
+    with faulty.behind(stalls, config=SETTINGS.merge(Config(read_timeout=5))) as (store, _), store.open("a") as stream:
         assert stream.read(100_000) == CONTENT[:100_000]
         with pytest.raises(TryAgain, match="read s3://"):
             stream.read()
@@ -257,7 +260,7 @@ def test_a_second_page_that_fails_is_not_the_end_of_a_listing(faulty: Faulty) ->
     def second_page(call: Call) -> Fault | None:
         return Fault(status=503, code="SlowDown") if "continuation-token" in call.query else None
 
-    with faulty.behind(second_page, page_size=2, config=SETTINGS.merge(QUICK)) as (store, _):
+    with faulty.behind(second_page, page_size=2, config=SETTINGS.merge(TWO_TRIES)) as (store, _):
         listing = store.list("")
         assert [next(listing), next(listing)]
         with pytest.raises(TryAgain):

@@ -45,7 +45,24 @@ def problems(definition: Definition) -> list[str]:
     return found
 
 
-def walk(definition: Definition, run: Callable[[str], Any]) -> tuple[list[str], Any]:
+def caught(state: dict[str, Any]) -> list[str]:
+    """Names of the states that follow a failure of this one."""
+    return [rule["Next"] for rule in state.get("Catch", [])]
+
+
+def ends_after(definition: Definition, name: str) -> set[str]:
+    """Types of the terminal states that can be reached from this one."""
+    states, reached, todo = definition["States"], set(), [name]
+    while todo:
+        if (name := todo.pop()) not in reached:
+            reached.add(name)
+            todo.extend(successors(states[name]))
+    return {states[name]["Type"] for name in reached} & TERMINAL
+
+
+def walk(
+    definition: Definition, run: Callable[[str], Any], context: dict[str, Any] | None = None
+) -> tuple[list[str], Any]:
     """Names of the states passed, and the last state's output (of a Fail: its error). `run(name)` gives a task's result
     or raises TaskError; one that no Catch takes ends the walk there."""
     states, name, data, passed = definition["States"], definition["StartAt"], {}, []
@@ -56,9 +73,13 @@ def walk(definition: Definition, run: Callable[[str], Any]) -> tuple[list[str], 
             case "Succeed":
                 return passed, _get(data, state.get("OutputPath", "$"))
             case "Fail":
-                return passed, state["Error"]
+                return passed, state["Error"] if "Error" in state else _get(data, state["ErrorPath"])
             case "Choice":
                 name = next((rule["Next"] for rule in state["Choices"] if _holds(rule, data)), state["Default"])
+                continue
+            case "Pass":
+                result = state["Result"] if "Result" in state else _filled(state["Parameters"], data, context or {})
+                data, name = _put(data, state.get("ResultPath", "$"), result), state["Next"]
                 continue
         try:
             data, name = _put(data, state.get("ResultPath", "$"), run(name)), state["Next"]
@@ -66,21 +87,36 @@ def walk(definition: Definition, run: Callable[[str], Any]) -> tuple[list[str], 
             if "Catch" not in state:
                 return passed, str(error)
             catch = state["Catch"][0]
-            data, name = _put(data, catch["ResultPath"], {"Error": "x", "Cause": str(error)}), catch["Next"]
+            data, name = _put(data, catch["ResultPath"], {"Error": str(error), "Cause": "c"}), catch["Next"]
+
+
+def _filled(template: dict[str, Any], data: Any, context: dict[str, Any]) -> dict[str, Any]:
+    return {
+        key.removesuffix(".$"): (context.get(value) if value.startswith("$$") else _get(data, value))
+        if key.endswith(".$")
+        else value
+        for key, value in template.items()
+    }
 
 
 def _holds(rule: dict[str, Any], data: Any) -> bool:
     field = rule["Variable"].removeprefix("$.")
     if "IsPresent" in rule:
         return (field in data) == rule["IsPresent"]
-    return bool(data[field] == rule["NumericEquals"])
+    (compared,) = (rule[kind] for kind in ("NumericEquals", "BooleanEquals", "StringEquals") if kind in rule)
+    return bool(data[field] == compared)
 
 
 def _get(data: Any, path: str) -> Any:
-    return data if path == "$" else data[path.removeprefix("$.")]
+    for field in path.split(".")[1:]:
+        data = data[field]
+    return data
 
 
 def _put(data: Any, path: str | None, result: Any) -> Any:
     if path is None:
         return data
-    return result if path == "$" else {**data, path.removeprefix("$."): result}
+    first, _, rest = path.removeprefix("$").removeprefix(".").partition(".")
+    if not first:
+        return result
+    return {**data, first: _put(data.get(first, {}), f"$.{rest}", result) if rest else result}

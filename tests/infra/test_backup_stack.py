@@ -29,6 +29,15 @@ def test_it_is_told_everything_by_its_environment(container: dict[str, Any]) -> 
         "MILLPOND_EXCLUDE_TOPICS": "__.*",
         "MILLPOND_MAX_AGE": "300",
         "MILLPOND_MAX_BYTES": "67108864",
+        "MILLPOND_MAX_RECORDS": "0",
+        "MILLPOND_CODEC": "zstandard",
+        "MILLPOND_WORKERS": "1",
+        "MILLPOND_SETTLE": "0.0",
+        "MILLPOND_SPOOL_BYTES": "0",
+        "MILLPOND_SKIP_UNREADABLE": "false",
+        "MILLPOND_LOG_LEVEL": "WARNING",
+        "MILLPOND_EMF": "millpond",
+        "MILLPOND_SNAPSHOT_EVERY": "0",
         "MILLPOND_SPOOL": "/spool",
         "MILLPOND_LOG_FORMAT": "json",
     }
@@ -50,6 +59,19 @@ def test_it_may_add_and_read_but_never_delete(assembly: Assembly) -> None:
     assert may(assembly.backup, ROLE, "s3:ListBucket", "<ArchiveBucket>")
     actions = str([statement["Action"] for statement in statements(assembly.backup, ROLE)])
     assert "Delete" not in actions and "*" not in actions
+
+
+@pytest.mark.parametrize(
+    "key", ["groups/x.avro", "cluster/x.json", "erasures/receipts/x.json", "runs/restore/r/plan.jsonl", "archive.jso"]
+)
+def test_it_writes_records_and_makes_the_archive_and_touches_nothing_else(assembly: Assembly, key: str) -> None:
+    assert may(assembly.backup, ROLE, "s3:PutObject", "<ArchiveBucket>/archive/archive.json")
+    assert not may(assembly.backup, ROLE, "s3:PutObject", f"<ArchiveBucket>/archive/{key}")
+    assert may(assembly.backup, ROLE, "s3:GetObject", f"<ArchiveBucket>/archive/{key}")
+
+
+def test_it_may_not_read_the_erasure_secret_unless_it_splits_windows_by_content(assembly: Assembly) -> None:
+    assert not may(assembly.backup, ROLE, "secretsmanager:GetSecretValue", "<ErasureSecret>")
 
 
 def test_it_sees_nothing_beyond_the_archives_prefix(assembly: Assembly) -> None:

@@ -20,6 +20,9 @@ create = true
 """
 
 
+SECTIONS = ("kafka", "backup", "network", "jobs", "restore", "results", "snapshots", "alarms")
+
+
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     return tmp_path / "deployment.toml"
@@ -40,7 +43,7 @@ def test_the_example_shows_every_field() -> None:
     text = (REPOSITORY / "deployment.example.toml").read_text()
     sections = [
         Deployment,
-        *(Deployment.model_fields[name].annotation for name in ("kafka", "backup", "network", "jobs")),
+        *(Deployment.model_fields[name].annotation for name in SECTIONS),
     ]
     fields = {name for section in sections for name in section.model_fields}  # type: ignore[union-attr]
     assert [name for name in sorted(fields) if name not in text] == []
@@ -49,7 +52,7 @@ def test_the_example_shows_every_field() -> None:
 def test_a_minimal_file_is_enough(file: Path) -> None:
     file.write_text(GOOD)
     deployment = load(file)
-    assert deployment.kafka.restore_brokers == ("a:9092",)
+    assert deployment.kafka.restores_to.brokers == ("a:9092",)
     assert deployment.bundle_platform == "x86_64-manylinux_2_28"
 
 
@@ -78,6 +81,8 @@ def test_bad_toml_tells_the_line(file: Path) -> None:
         ("log_retention_days = 8", "log_retention_days: Input should be 1, 7, 30, 90, 180 or 365"),
         ("report_interval_min = 0", "report_interval_min: Input should be greater than or equal to 1"),
         ("jobs = {cpu = 1024, memory_mib = 512}", "jobs: Fargate does not offer this pair of cpu and memory_mib"),
+        ('results = {emails = ["nobody"]}', "results.emails.0: String should match"),
+        ("restore = {acl = true}", "restore.acl: Extra inputs are not permitted"),
         ("jobs = {disk = 3}", "jobs.disk: Extra inputs are not permitted"),
     ],
 )
@@ -90,7 +95,7 @@ def test_a_wrong_field_is_named(file: Path, change: str, message: str) -> None:
     [
         ('"a:9092"', '"a"', "kafka.brokers.0: String should match"),
         ('brokers = ["a:9092"]', "brokers = []", "kafka.brokers: Tuple should have at least 1 item"),
-        ('brokers = ["a:9092"]', 'brokers = ["a:1"]\nsecurity = "tls"', "kafka.security: Input should be 'plaintext'"),
+        ('brokers = ["a:9092"]', 'brokers = ["a:1"]\nsecurity = "ssl"', "kafka.security: Input should be 'plaintext'"),
         ('"orders"', '"ord("', "backup.topics: regex 1 is no regular expression: missing )"),
         ('"orders"', '"a{1,2}"', "backup.topics: regex 1 holds a comma"),
         ("create = true", "", "network: name vpc_id"),

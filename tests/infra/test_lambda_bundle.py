@@ -44,6 +44,12 @@ def test_the_bundles_binaries_are_for_the_functions_python(assembly: Assembly) -
     assert binaries and all("cpython-312-x86_64-linux-gnu" in path.name for path in binaries)
 
 
+def test_the_compiled_module_of_this_machine_stays_here(assembly: Assembly) -> None:
+    """It may be for another processor than the functions', or for a newer C library."""
+    assert not list((assembly.lambda_bundle / "millpond").rglob("*.so"))
+    assert not list(assembly.image_context.rglob("*.so"))
+
+
 def test_handlers_of_this_python_import_from_the_bundle_alone(tmp_path: Path) -> None:
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     bundle.bundle(tmp_path / "code", python=version, platform="x86_64-manylinux_2_28")
@@ -66,6 +72,7 @@ def test_nothing_changed_nothing_new(checkout: Path) -> None:
     (checkout / "millpond" / "__pycache__").mkdir()
     (checkout / "millpond" / "__pycache__" / "x.pyc").write_text("x")
     (checkout / "README.md").write_text("x")
+    (checkout / "millpond" / "_codec.cpython-312-x86_64-linux-gnu.so").write_text("x")
     assert fingerprint(**TARGET, root=checkout) == before
 
 
@@ -101,6 +108,6 @@ def test_the_image_is_made_of_the_product_alone(assembly: Assembly) -> None:
     names = {path.name for path in assembly.image_context.iterdir()}
     assert names == {
         *("Dockerfile", ".dockerignore", "pyproject.toml", "uv.lock"),
-        *("millpond", "backup_consumer", "batch_jobs"),
+        *("millpond", "backup_consumer", "batch_jobs", "native"),
     }
     assert not list(assembly.image_context.rglob("__pycache__"))

@@ -14,7 +14,7 @@ import pytest
 from local.processes import wait_until
 from millpond.archive.keys import Layout
 from millpond.backup import consumer
-from millpond.backup.options import BackupOptions
+from millpond.backup.options import BackupOptions, Rotation
 from millpond.backup.run import run_backup
 from millpond.kafka.admin import Cluster
 from millpond.kafka.places import Place
@@ -59,7 +59,7 @@ class Backup:
             "selection": Selection.of(self.topics, self.exclude),
             "spool": self.spool,
             "group_id": self.group_id,
-            "max_age_s": self.max_age_s,
+            "rotation": Rotation(self.max_age_s, more.pop("max_bytes", 64 << 20)),
             "confirm_after_s": self.confirm_after_s,
             "discover_every_s": 0.5,
         }
@@ -68,7 +68,7 @@ class Backup:
     def cluster(self) -> Cluster:
         return Cluster(ClusterAddress(self.bootstrap, {k: str(v) for k, v in QUICK.items()}))
 
-    def once(self, *, within_s: float = 30, **more: Any) -> dict[Place, int]:
+    def once(self, *, within_s: float = 200, **more: Any) -> dict[Place, int]:
         """`--once`. Raises what the run raises; `AssertionError` where it does not end."""
         late = threading.Event()
         alarm = threading.Timer(within_s, late.set)
@@ -99,10 +99,10 @@ class Backup:
                 yield stop
         finally:
             stop.set()
-            thread.join(30)
+            thread.join(120)
             if failed:  # rather than what the test missed because of it
                 raise failed[0]
-        assert not thread.is_alive(), "the backup did not stop within 30 s"
+        assert not thread.is_alive(), "the backup did not stop within two minutes"
 
     def folders(self, topic: str, topic_id: str = "") -> dict[int, oracle.Folder]:
         topic_id = topic_id or oracle.topic_id_of(self.bootstrap, topic)
@@ -114,7 +114,7 @@ class Backup:
         found = self.folders(topic, topic_id)
         return all(found.get(number, oracle.Folder()).end >= end for number, end in wanted.items())
 
-    def wait_covered(self, topic: str, ends: dict[int, int] | None = None, timeout_s: float = 30, **more: Any) -> None:
+    def wait_covered(self, topic: str, ends: dict[int, int] | None = None, timeout_s: float = 90, **more: Any) -> None:
         wait_until(lambda: self.covers(topic, ends, **more), f"{topic} is covered", timeout_s=timeout_s, pause_s=0.1)
 
     def holds(self, topic: str, **more: Any) -> dict[int, list[Any]]:

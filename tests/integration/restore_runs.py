@@ -10,18 +10,21 @@ from typing import Any
 from millpond.archive.keys import Layout
 from millpond.archive.runs import Run
 from millpond.errors import MillpondError
+from millpond.findings import Finding
 from millpond.kafka.admin import Cluster
 from millpond.kafka.settings import ClusterAddress
 from millpond.records import Record, Row
-from millpond.restore.plan import KIND, plan_restore
-from millpond.restore.prepare import prepare_restore
-from millpond.restore.reconcile import reconcile_restore
+from millpond.restore.planning.plan import KIND, plan_restore
+from millpond.restore.reporting.reconcile import reconcile_restore
 from millpond.restore.request import parse_request
-from millpond.restore.worker import restore_unit
+from millpond.restore.targets.finish import finish_restore
+from millpond.restore.targets.preflight import preflight_restore
+from millpond.restore.targets.prepare import prepare_restore
+from millpond.restore.writing.worker import restore_unit
 from millpond.storage.contract import ObjectInfo, ObjectStore
 from millpond.storage.memory import MemoryStore
 from tests import oracle
-from tests.unit.builders import ARCHIVE_ID, a_partition, put_rows
+from tests.unit.builders import ARCHIVE_ID, TOPIC_ID, a_partition, put_rows
 
 LAYOUT = Layout("kafka")
 
@@ -50,6 +53,14 @@ class Restore:
         """A window made by hand; its key."""
         return put_rows(self.store, rows, partition=a_partition(topic, partition), layout=self.layout, **more)
 
+    def archived(self, topic: str, *, partitions: int = 1, replication: int = 1, **config: str) -> None:
+        """A snapshot that says so of the topic; `_` in names is a dot."""
+        settings = {name.replace("_", "."): text for name, text in config.items()}
+        told = {"topic": topic, "topic_id": TOPIC_ID, "partitions": partitions, "replication": replication}
+        at = 1 + sum(1 for _ in self.store.list(self.layout.under("cluster/")))
+        document = {"at": at, "topics": [{**told, "config": settings}]}
+        self.store.put_if_absent(self.layout.cluster(at), json.dumps(document).encode())
+
     def plan(self, *topics: str, **more: Any) -> dict[str, Any]:
         request = parse_request({"topics": topics, **more})
         return plan_restore(self.store, self.layout, request, run_id=self.run_id, now_ms=1)
@@ -62,6 +73,14 @@ class Restore:
 
     def reconcile(self) -> dict[str, Any]:
         return reconcile_restore(self.store, self.layout, run_id=self.run_id, now_ms=2)
+
+    def preflight(self) -> dict[str, Finding]:
+        """Findings by their probes."""
+        found = preflight_restore(self.store, self.layout, self.cluster, run_id=self.run_id)
+        return {finding.probe: finding for finding in found}
+
+    def finish(self) -> dict[str, Any]:
+        return finish_restore(self.store, self.layout, self.cluster, run_id=self.run_id, now_ms=3)
 
     def all(self, *topics: str, **more: Any) -> dict[str, Any]:
         """Everything, and the report."""

@@ -87,6 +87,7 @@ def test_nothing_is_wrong_with_what_the_other_tests_start_from(
     assert json.loads(capsys.readouterr().out) == {
         "partitions": [{"topic": flags["--topics"], "partition": 0, "end": 1}],
         "stopped": False,
+        "snapshots_failed": {},
     }
     assert any("/topics/" in key for key in objects(s3, bucket))
 
@@ -113,7 +114,7 @@ def test_a_wrong_password_of_kafka_and_a_certificate_that_is_not_trusted(
     capsys: Capture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(admin, "TIMEOUT_S", 3)
+    monkeypatch.setattr(admin, "TIMEOUT_S", 10)
     secure = kafka_factory(tls=True)
     settings = secure.client("SASL_SSL", user="nobody", password="PASSWORD")
     more = {"--brokers": secure.bootstrap("SASL_SSL")}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicCollection
@@ -17,15 +19,16 @@ from confluent_kafka.admin import (
 )
 
 from local.kafka import KafkaCluster
-from local.processes import wait_until
-from millpond.errors import WrongUsage
+from local.kafka_settings import PLAINTEXT
+from local.processes import HOST, wait_until
+from millpond.errors import MillpondError, WrongUsage
 
 
 def create_topic(kafka: KafkaCluster, topic: str, partitions: int = 1) -> AdminClient:
     admin = AdminClient(kafka.client())
     admin.create_topics([NewTopic(topic, partitions)])[topic].result(30)
     # The controller answers before every broker knows the topic.
-    wait_until(lambda: topic in admin.list_topics(timeout=5).topics, f"topic {topic} is known")
+    wait_until(lambda: topic in admin.list_topics(timeout=30).topics, f"topic {topic} is known")
     return admin
 
 
@@ -78,7 +81,7 @@ def test_a_topic_made_again_has_another_id(kafka: KafkaCluster, unique_name: Cal
     admin = create_topic(kafka, topic)
     before = topic_id(admin, topic)
     admin.delete_topics([topic])[topic].result(30)
-    wait_until(lambda: topic not in admin.list_topics(timeout=5).topics, "the topic is gone")
+    wait_until(lambda: topic not in admin.list_topics(timeout=30).topics, "the topic is gone")
     create_topic(kafka, topic)
     assert topic_id(admin, topic) != before
 
@@ -103,15 +106,18 @@ def test_three_nodes_survive_the_death_of_a_leader(kafka3: KafkaCluster, unique_
     produce(kafka3.client(), topic, [b"before"])
 
     def leader() -> int:
-        return int(admin.list_topics(topic, timeout=10).topics[topic].partitions[0].leader)
+        with suppress(KafkaException):  # nobody answers for a moment
+            found = admin.list_topics(topic, timeout=10).topics[topic].partitions
+            return int(found[0].leader) if found else -1
+        return -1
 
-    dead = leader()
+    dead = wait_until(lambda: max(leader(), 0), "a node leads")
     kafka3.kill(dead)
     wait_until(lambda: leader() not in (dead, -1), "another node leads")
     produce(kafka3.client(), topic, [b"after"])
     assert [m.value() for m in consume(kafka3.client(), topic, 2)] == [b"before", b"after"]
     kafka3.start_node(dead)
-    assert len(admin.list_topics(timeout=10).brokers) == 3
+    wait_until(lambda: len(admin.list_topics(timeout=30).brokers) == 3, "all three are there again")
 
 
 def test_scram_mutual_tls_and_acls_let_in_only_whom_they_should(
@@ -162,6 +168,14 @@ def test_a_directory_given_is_kept_and_used_again(
     produce(first.client(), topic, [b"kept"])
     first.stop()
     assert [m.value() for m in consume(kafka_factory(directory=directory).client(), topic, 1)] == [b"kept"]
+
+
+def test_a_broker_that_cannot_start_says_why() -> None:
+    cluster = KafkaCluster()
+    taken = socket.create_server((HOST, cluster.nodes[0].address.ports[PLAINTEXT]))
+    with taken, pytest.raises(MillpondError, match="Address already in use"):
+        cluster.start()
+    cluster.stop()
 
 
 def test_a_cluster_of_two_is_refused() -> None:

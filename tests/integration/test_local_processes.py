@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,7 @@ def test_a_child_ends_with_its_parent(tmp_path: Path, end: signal.Signals | str)
         child = int(parent.stdout.readline())
         if isinstance(end, signal.Signals):
             parent.send_signal(end)
-    wait_until(lambda: not runs(child), f"process {child} has ended", timeout_s=5)
+    wait_until(lambda: not runs(child), f"process {child} has ended")
 
 
 def runs(pid: int) -> bool:
@@ -49,7 +50,7 @@ def test_a_child_that_ignores_sigterm_is_killed_with_its_family(tmp_path: Path) 
     child = Child(["sh", "-c", "trap '' TERM; sleep 60 & echo $!; wait; sleep 60"], output=log)
     grandchild = int(wait_until(lambda: log.exists() and log.read_text(), "the family is up"))
     assert child.stop(timeout_s=0.3) == 128 + signal.SIGKILL
-    wait_until(lambda: not runs(grandchild), "the grandchild has ended", timeout_s=5)
+    wait_until(lambda: not runs(grandchild), "the grandchild has ended")
 
 
 def test_free_ports_are_different_and_below_those_of_outgoing_connections() -> None:
@@ -57,6 +58,22 @@ def test_free_ports_are_different_and_below_those_of_outgoing_connections() -> N
     assert len(set(ports)) == 20
     assert max(ports) < 32_768
     assert HOST == "127.0.0.1"
+
+
+PORTS_OF_ANOTHER = "from local.processes import free_ports; print(*free_ports(400), flush=True); input()"
+
+
+def test_two_processes_never_get_one_port_even_before_anybody_listens_there() -> None:
+    command = [sys.executable, "-c", PORTS_OF_ANOTHER]
+    given = set(free_ports(400))
+    with ExitStack() as stack:
+        for _ in range(4):
+            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+            other = stack.enter_context(subprocess.Popen(command, **pipes, text=True))
+            theirs = {int(port) for port in other.stdout.readline().split()}
+            assert len(theirs) == 400
+            assert not given & theirs
+            given |= theirs
 
 
 def test_what_never_comes_is_named() -> None:

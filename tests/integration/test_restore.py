@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import subprocess
 import sys
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -26,11 +26,13 @@ from millpond.archive.keys import Layout
 from millpond.cli.main import main
 from millpond.errors import DamagedArchive, MillpondError, RefusedForSafety, WrongUsage
 from millpond.kafka.admin import Cluster
+from millpond.kafka.metadata import ClusterDescription, describe_cluster
+from millpond.kafka.places import Place
 from millpond.kafka.settings import ClusterAddress
 from millpond.records import Row
-from millpond.restore import target
-from millpond.restore.offset_map import Chunk, tip_hash, write_chunk
-from millpond.restore.prepare import SAFE_CONFIG
+from millpond.restore.targets.safety import SAFE_CONFIG
+from millpond.restore.writing import produce, target
+from millpond.restore.writing.offset_map import Chunk, tip_hash, write_chunk
 from millpond.storage.contract import Changed, read
 from millpond.storage.folder import FolderStore
 from millpond.storage.s3 import S3Store
@@ -72,7 +74,7 @@ def folder(tmp_path: Path) -> Path:
 def backed_up(bootstrap: str, store: Any, tmp_path: Path, *topics: str) -> Backup:
     backup = Backup(store, bootstrap, tmp_path / "spool", topics, LAYOUT)
     (tmp_path / "spool").mkdir(exist_ok=True)
-    backup.once()
+    backup.once(snapshot_every_s=60)
     return backup
 
 
@@ -227,7 +229,7 @@ def test_a_restore_may_be_shared_by_several_processes(
         )
         for unit in range(3)
     ]
-    assert [worker.wait(60) for worker in workers] == [0, 0, 0]
+    assert [worker.wait(180) for worker in workers] == [0, 0, 0]
     assert reconcile({"run_id": "r"}, context)["written"] == sum(map(len, expected.values()))
     restore.holds(topic, expected)
 
@@ -267,7 +269,12 @@ def test_a_target_that_holds_records_is_refused_and_stays_as_it_is(
     error = capsys.readouterr().err
     assert f"{topic} holds records that this run did not write, in partitions [1]" in error and "hint:" in error
     assert (restore.cluster.topic_config(topic), oracle.read_topic(bootstrap, topic)) == before[:2]
-    assert set(restore.content()) - set(before[2]) == {"runs/restore/r/plan.jsonl"}
+    added = sorted(set(restore.content()) - set(before[2]))
+    assert added[0] == "runs/restore/r/plan.jsonl"
+    assert [re.sub(r"[0-9]{13}", "<ms>", key) for key in added[1:]] == [
+        "runs/restore/r/report-<ms>.html",
+        "runs/restore/r/report-<ms>.json",
+    ]
     assert other not in restore.cluster.describe([other])
 
 
@@ -292,16 +299,16 @@ def test_a_record_that_lands_while_the_target_is_prepared_is_refused(
     restore: Restore, unique_name: Name, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It must not pass for one that was there before, or it would stand in front of what is restored."""
-    topic, real = unique_name("race"), Cluster.topic_config
+    topic, real = unique_name("race"), describe_cluster
     restore.add(topic, make_rows(0, 5))
     oracle.make_topic(restore.bootstrap, topic)
     restore.plan(topic)
 
-    def meddle(cluster: Cluster, name: str) -> dict[str, str]:
-        oracle.produce(restore.bootstrap, name, [b"foreign"])
-        return real(cluster, name)
+    def meddle(cluster: Cluster) -> ClusterDescription:
+        oracle.produce(restore.bootstrap, topic, [b"foreign"])
+        return real(cluster)
 
-    monkeypatch.setattr(Cluster, "topic_config", meddle)
+    monkeypatch.setattr("millpond.restore.targets.prepare.describe_cluster", meddle)
     (prepared,) = restore.prepare()
     assert prepared["base"] == {"0": 0}
     (error,) = restore.work()
@@ -321,7 +328,7 @@ def test_a_prepared_target_is_safe_even_if_the_run_was_killed_before_it_was_made
             restore.prepare()
     (prepared,) = restore.prepare()
     assert prepared["prior"]["cleanup.policy"] == "compact"
-    assert restore.cluster.topic_config(topic).items() >= SAFE_CONFIG.items()
+    wait_until(lambda: restore.cluster.topic_config(topic).items() >= SAFE_CONFIG.items(), "the topic is safe")
     assert restore.work() == []
     restore.holds(topic, {0: rows})
 
@@ -330,6 +337,7 @@ def test_a_finished_run_leaves_settings_alone(restore: Restore, unique_name: Nam
     topic = unique_name("done")
     restore.add(topic, make_rows(0, 3))
     restore.all(topic)
+    restore.finish()
     restore.cluster.set_topic_config(topic, {"retention.ms": "100000000000"})
     restore.all(topic)
     assert restore.cluster.topic_config(topic)["retention.ms"] == "100000000000"
@@ -387,7 +395,7 @@ def test_a_foreign_record_before_the_work_is_refused_and_nothing_is_written(
 
 
 def write_by_hand(restore: Restore, topic: str, rows: list[Row]) -> None:
-    records = [{"timestamp": r[1], "key": r[2], "value": r[3], "headers": target.texts(r[4], r[0])} for r in rows]
+    records = [{"timestamp": r[1], "key": r[2], "value": r[3], "headers": produce.texts(r[4])} for r in rows]
     oracle._send(oracle._producer(restore.bootstrap, random.Random(0)), topic, 0, records)
 
 
@@ -481,21 +489,17 @@ def test_a_producer_that_never_rests_is_refused_instead_of_waited_for(
         restore.add(name, rows)
     restore.plan(topic, other)
     restore.prepare()
-    stop = threading.Event()
+    look = Cluster.ends
 
-    def write() -> None:
-        producer = oracle._producer(restore.bootstrap, random.Random(0))
-        while not stop.wait(0.01):
-            oracle._send(producer, topic, 0, [{"value": b"foreign"}])
+    def written_to_meanwhile(cluster: Cluster, places: Iterable[Place], **more: Any) -> dict[Place, int]:
+        wanted = list(places)
+        if (topic, 0) in wanted:
+            oracle.produce(restore.bootstrap, topic, [b"foreign"])
+        return look(cluster, wanted, **more)
 
-    thread = threading.Thread(target=write)
-    thread.start()
-    try:
-        wait_until(lambda: restore.ends(topic)[0] > 0, "the producer writes")
+    with monkeypatch.context() as patch:
+        patch.setattr(Cluster, "ends", written_to_meanwhile)
         (error,) = restore.work()
-    finally:
-        stop.set()
-        thread.join()
     assert isinstance(error, RefusedForSafety) and "does not come to rest" in str(error)
     restore.holds(other, {0: rows})
 

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from millpond.cli.main import main
 from millpond.kafka.admin import Cluster
 from millpond.kafka.places import Place
-from millpond.restore import worker
-from millpond.restore.offset_map import Chunk
+from millpond.restore.writing import worker
+from millpond.restore.writing.offset_map import Chunk
 
 
-def believe(_cluster: Cluster, _place: Place, chunks: Sequence[Chunk]) -> list[str]:
+def believe(_cluster: Cluster, _place: Place, chunks: Sequence[Chunk], *, source_offsets: bool) -> list[str]:
     return [chunk.digest for chunk in chunks]
 
 

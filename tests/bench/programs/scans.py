@@ -36,7 +36,7 @@ def by_fastavro(place: str, bucket: str, prefix: str) -> tuple[int, int]:
     """Records and hits."""
     client, wanted, count, hits = s3(), set(SUBJECTS), 0, 0
     texts = {subject.decode() for subject in SUBJECTS}
-    for key in keys(client, bucket, f"{prefix}/"):
+    for key in keys(client, bucket, f"{prefix}/topics/"):
         for record in reader(io.BytesIO(client.get_object(Bucket=bucket, Key=key)["Body"].read())):
             count += 1
             if place == "key":

@@ -112,7 +112,7 @@ def test_a_partition_without_a_folder_is_empty(store: MemoryStore) -> None:
 def test_a_foreign_key_between_two_windows_does_not_part_the_partition(store: MemoryStore) -> None:
     """The windows behind it were once left out, and the backup began again in the middle."""
     keys = [put_rows(store, make_rows(first, 10)) for first in (0, 10, 20)]
-    strange = [keys[1] + ".bak", keys[0].replace(".avro", ".parts"), LAYOUT.folder(ORDERS_3) + "orders-3-00/junk"]
+    strange = [keys[1] + ".bak", keys[0].replace(".avro", ".gap"), LAYOUT.folder(ORDERS_3) + "orders-3-00/junk"]
     strange += [LAYOUT.folder(ORDERS_3) + name for name in ("a.txt", "z.txt", "parts/country=de/x-p0.avro")]
     for key in strange:
         store.put_if_absent(key, b"")

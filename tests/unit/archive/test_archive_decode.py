@@ -2,18 +2,26 @@ from __future__ import annotations
 
 import io
 import time
+from collections.abc import Iterator
 
 import fastavro
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from millpond.archive.decode import decode_block, decode_long
+from millpond.archive.decode import decode_block, decode_keys, decode_long, decode_values
 from millpond.archive.encode import encode_long, encode_rows
 from millpond.errors import DamagedArchive
 from millpond.records import Row
 from tests.unit.archive.strategies import PARSED_SCHEMA, ROWS, SMALL_ROWS, as_row
+from tests.unit.archive.variants import VARIANTS, only
 from tests.unit.builders import make_rows
+
+
+@pytest.fixture(scope="module", autouse=True, params=VARIANTS)
+def variant(request: pytest.FixtureRequest) -> Iterator[str]:
+    with only(request.param):
+        yield request.param
 
 
 def by_fastavro(data: bytes, count: int) -> list[Row]:
@@ -76,12 +84,23 @@ def test_every_encoding_that_avro_allows_is_read_as_fastavro_does(block: tuple[l
     assert decode_block(data, len(rows)) == by_fastavro(data, len(rows)) == rows
 
 
+@given(loose_blocks())
+def test_keys_and_values_are_those_of_the_records(block: tuple[list[Row], bytes]) -> None:
+    rows, data = block
+    assert decode_keys(data, len(rows)) == [row[2] for row in rows]
+    assert decode_values(data, len(rows)) == [row[3] for row in rows]
+
+
 @given(SMALL_ROWS.filter(bool))
 def test_a_block_cut_anywhere_is_damage(rows: list[Row]) -> None:
     data = encode_rows(rows)
     for end in range(len(data)):
         with pytest.raises(DamagedArchive):
             decode_block(data[:end], len(rows))
+        with pytest.raises(DamagedArchive):
+            decode_keys(data[:end], len(rows))
+        with pytest.raises(DamagedArchive):
+            decode_values(data[:end], len(rows))
 
 
 @given(SMALL_ROWS, st.binary(min_size=1, max_size=3))

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from millpond.archive.keys import EventKey, Incarnation, Layout, PartitionId, PartitionObject
-from millpond.archive.names import GapName, GapReason, WindowName
+from millpond.archive.names import GapName, GapReason, PartName, WindowName
 from tests.unit.builders import LAYOUT, ORDERS_3, TOPIC_ID, a_partition
 
 FORMAT_PAGE = Path(__file__).parents[3] / "docs" / "format.md"
@@ -48,6 +48,7 @@ PARTITIONS = st.builds(
 )
 EPOCHS = st.sampled_from([-1, 0, 1, 2**31 - 1]) | st.integers(-1, 1000)
 STAMPS = st.sampled_from([-1, 0, -(2**63), 2**63 - 1]) | st.integers(-(2**63), 2**63 - 1)
+PATH_PARTS = st.from_regex(r"[A-Za-z0-9._~%-]{1,9}=[A-Za-z0-9._~%-]{1,9}", fullmatch=True)
 PREFIXES = st.sampled_from(["", "backups", "a/b/c", "topics", "topics/orders", "p" * 300])
 
 
@@ -55,7 +56,16 @@ PREFIXES = st.sampled_from(["", "backups", "a/b/c", "topics", "topics/orders", "
 def window_names(draw: st.DrawFn) -> WindowName:
     first, last = sorted((draw(OFFSETS), draw(OFFSETS)))
     oldest, newest = sorted((draw(STAMPS), draw(STAMPS)))
-    return WindowName(first, last, draw(EPOCHS), oldest, newest, draw(st.sampled_from(["", "0a1b2c3d", "00000000"])))
+    bounds = first, last, draw(EPOCHS), oldest, newest, draw(st.sampled_from(["", "0a1b2c3d", "00000000"]))
+    return WindowName(*bounds, parts=draw(st.booleans()))
+
+
+@st.composite
+def part_names(draw: st.DrawFn) -> PartName:
+    window = draw(window_names())
+    bounds = window.first, window.last, window.epoch, window.oldest_ms, window.newest_ms, window.twin
+    path = "/".join(draw(st.lists(PATH_PARTS, min_size=1, max_size=3)))
+    return PartName(*bounds, path=path, index=draw(st.sampled_from([0, 9, 999, 10**9 - 1])))
 
 
 @st.composite
@@ -71,6 +81,17 @@ def test_a_key_reads_back_as_what_was_written(prefix: str, partition: PartitionI
     assert layout.parse(key) == PartitionObject(partition, name)
     assert key.startswith(layout.folder(partition))
     assert len(key.encode()) <= 1024
+
+
+@given(PREFIXES, PARTITIONS, part_names())
+def test_the_key_of_a_part_reads_back(prefix: str, partition: PartitionId, name: PartName) -> None:
+    layout = Layout(prefix)
+    key = layout.object(partition, name)
+    assert layout.parse(key) == PartitionObject(partition, name)
+    assert key == layout.folder(partition) + layout.relative(partition, name)
+    assert replace(name.window, parts=True).file_name(topic="t", partition=1).removesuffix(".parts") in (
+        name.file_name(topic="t", partition=1)
+    )
 
 
 @given(PREFIXES, TOPICS, TOPIC_IDS, st.integers(0, 10**13 - 1))
@@ -92,7 +113,8 @@ def test_the_keys_of_the_format_page_are_parsed() -> None:
     layout = Layout("")
     found = {key: layout.parse(key) for key in examples}
     ours = [key for key, what in found.items() if what is not None]
-    assert [key.rsplit("/", 1)[-1].rsplit(".", 1)[-1] for key in ours] == ["avro", "avro", "gap", "json"]
+    endings = [key.rsplit("/", 1)[-1].rsplit(".", 1)[-1] for key in ours]
+    assert endings == ["avro", "avro", "gap", "parts", "avro", "json"]
     for key in ours:
         what = found[key]
         if isinstance(what, PartitionObject):
@@ -158,7 +180,8 @@ FOREIGN_FILES = [
     f"{STEM}.avro\n",
     f"{STEM}.AVRO",
     f"{STEM}",
-    f"{STEM}.parts",
+    f"{STEM}.parts.avro",
+    f"{STEM}-p0.parts",
     f"x{STEM}.avro",
     f"{STEM}-dd0836eb.avro",
     f"{STEM}-dD0836EBB.avro",
@@ -207,7 +230,19 @@ FOREIGN_KEYS = [
     f"topics/orders/{TOPIC_ID}/\u0663/{STEM}.avro",
     f"topics/orders/{TOPIC_ID}/-3/{STEM}.avro",
     f"topics/orders/{TOPIC_ID}/3/x/{STEM}.avro",
-    f"topics/orders/{TOPIC_ID}/3/parts/country=de/{STEM}-p0.avro",
+    f"topics/orders/{TOPIC_ID}/3/parts/{STEM}-p0.avro",
+    f"topics/orders/{TOPIC_ID}/3/parts/country/{STEM}-p0.avro",
+    f"topics/orders/{TOPIC_ID}/3/parts/country=/{STEM}-p0.avro",
+    f"topics/orders/{TOPIC_ID}/3/parts/country=d e/{STEM}-p0.avro",
+    f"topics/orders/{TOPIC_ID}/3/parts/country=de//{STEM}-p0.avro",
+    f"topics/orders/{TOPIC_ID}/3/parts/../country=de/{STEM}-p0.avro",
+    f"topics/orders/{TOPIC_ID}/3/parts/country=de/{STEM}-p00.avro",
+    f"topics/orders/{TOPIC_ID}/3/parts/country=de/{STEM}-p0.parts",
+    f"topics/orders/{TOPIC_ID}/3/parts/country=de/{STEM}-p.avro",
+    f"topics/orders/{TOPIC_ID}/3/parts/country=de/{STEM}.avro",
+    f"topics/orders/{TOPIC_ID}/3/parts/country=de/{STEM}.parts",
+    f"topics/orders/{TOPIC_ID}/4/parts/country=de/{STEM}-p0.avro",
+    f"topics/orders/{TOPIC_ID}/events/parts/country=de/{STEM}-p0.avro",
     f"topics/orders/{TOPIC_ID[1:]}/3/{STEM}.avro",
     f"topics/orders/{TOPIC_ID}=/3/{STEM}.avro",
     f"topics/orders/no-id-/3/{STEM}.avro",

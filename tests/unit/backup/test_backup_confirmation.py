@@ -29,8 +29,9 @@ class FakeCluster:
     partitions: int = 12
     asked: list[set[str]] = field(default_factory=list)
     failing: bool = False
+    silent: bool = False
 
-    def describe(self, topics: Iterable[str]) -> dict[str, TopicDescription]:
+    def describe(self, topics: Iterable[str], *, refused: set[str] | None = None) -> dict[str, TopicDescription]:
         self.asked.append(set(topics))
         if self.failing:
             raise TryAgain("the brokers are away")
@@ -40,8 +41,9 @@ class FakeCluster:
             if topic in self.ids
         }
 
-    def ends(self, places: Iterable[Place]) -> dict[Place, int]:
-        return dict.fromkeys(places, self.end)
+    def ends(self, places: Iterable[Place], *, of_some: bool) -> dict[Place, int]:
+        assert of_some
+        return {} if self.silent else dict.fromkeys(places, self.end)
 
 
 class Later(Executor):
@@ -165,3 +167,16 @@ def test_records_belong_where_no_other_life_can_have_given_them(
     backup.close(0.0)
     assert backup.partition == ORDERS_3
     assert belongs(backup, Seen(99.0, ids, {PLACE: end})) is expected
+
+
+def test_a_partition_of_a_remade_topic_that_has_no_leader_yet_is_asked_again(open_window: OpenAt) -> None:
+    """Nobody knows yet how long it is."""
+    cluster, pool = FakeCluster(ids={"orders": OTHER_TOPIC_ID}, end=500, silent=True), Later()
+    confirmation, backup = Confirmation(cluster, pool, 5), read_and_closed(open_window, 0.0)  # type: ignore[arg-type]
+    confirmation.tick([backup], 10.0)
+    pool.run()
+    assert confirmation.tick([backup], 10.1) == []
+    assert confirmed(backup) == [False]
+    cluster.silent = False
+    pool.run()
+    assert confirmation.tick([backup], 10.2) == [backup]

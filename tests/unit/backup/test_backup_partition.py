@@ -6,16 +6,19 @@ import random
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Message
 
 from millpond.archive.schema import TimestampType
-from millpond.backup.partition import PartitionBackup
+from millpond.backup.options import Rotation
+from millpond.backup.partition import EpochFell, Jump, PartitionBackup, Unreadable
+from millpond.backup.positions import Start
 from millpond.backup.store_window import store_window
 from millpond.backup.window import JITTER, BlockWriter
 from millpond.errors import DamagedArchive
 from millpond.storage.contract import read
 from millpond.storage.memory import MemoryStore
 from tests.unit.backup.records import APPEND, OpenAt, a_backup, message, messages, opener, told
-from tests.unit.builders import ARCHIVE_ID, LAYOUT, offsets, read_window
+from tests.unit.builders import ARCHIVE_ID, LAYOUT, ORDERS_3, offsets, read_window
 
 HOUR = 3600.0
 
@@ -26,7 +29,7 @@ def closed(backup: PartitionBackup) -> list[tuple[int, int, int, int]]:
 
 def test_a_window_covers_from_the_position_to_the_last_record(open_window: OpenAt) -> None:
     backup = a_backup(open_window, position=10)
-    assert backup.take(messages([12, 13, 20]), 0.0)
+    assert backup.take(messages([12, 13, 20]), 0.0) is None
     backup.close(1.0)
     assert closed(backup) == [(10, 20, 7, 3)]
     assert (backup.position, backup.stored) == (21, 10)
@@ -60,11 +63,11 @@ def test_an_end_of_partition_report_extends_the_open_window(open_window: OpenAt)
 def test_a_stretch_without_records_becomes_an_empty_marker(open_window: OpenAt) -> None:
     backup = a_backup(open_window, position=10)
     backup.reached_end(13, 5.0)
-    assert not backup.due(5.0 + 9, max_age_s=10, max_bytes=1)
-    assert backup.due(5.0 + 10, max_age_s=10, max_bytes=1)
+    assert not backup.due(5.0 + 9, Rotation(10, 1))
+    assert backup.due(5.0 + 10, Rotation(10, 1))
     backup.close(15.0)
     assert closed(backup) == [(10, 12, -1, 0)]
-    assert not backup.due(99.0, max_age_s=1, max_bytes=1)
+    assert not backup.due(99.0, Rotation(1, 1))
 
 
 def test_a_report_that_is_behind_the_position_changes_nothing(open_window: OpenAt) -> None:
@@ -79,7 +82,7 @@ def test_the_age_of_a_stretch_without_records_counts_from_the_first_report(open_
     backup = a_backup(open_window)
     for now in range(30):
         backup.reached_end(1 + now // 10, float(now))
-    assert backup.due(10.0, max_age_s=10, max_bytes=1)
+    assert backup.due(10.0, Rotation(10, 1))
 
 
 def test_records_behind_an_idle_stretch_open_a_window_that_covers_it(open_window: OpenAt) -> None:
@@ -130,14 +133,14 @@ def test_an_unknown_or_equal_epoch_before_starts_at_the_position(open_window: Op
 def test_epochs_that_change_within_a_batch_part_it(open_window: OpenAt) -> None:
     backup = a_backup(open_window)
     batch = [*messages([0, 1], epoch=5), *messages([4, 5], epoch=6), *messages([9], epoch=9)]
-    assert backup.take(batch, 0.0)
+    assert backup.take(batch, 0.0) is None
     backup.close(1.0)
     assert closed(backup) == [(0, 3, 5, 2), (4, 8, 6, 2), (9, 9, 9, 1)]
 
 
 def test_an_epoch_that_falls_is_refused_and_nothing_of_it_is_taken(open_window: OpenAt) -> None:
     backup = a_backup(open_window, epoch=5)
-    assert not backup.take([*messages([0, 1], epoch=5), *messages([2, 3], epoch=4)], 0.0)
+    assert backup.take([*messages([0, 1], epoch=5), *messages([2, 3], epoch=4)], 0.0) == EpochFell(2)
     assert backup.position == 2
     backup.close(1.0)
     assert closed(backup) == [(0, 1, 5, 2)]
@@ -190,8 +193,8 @@ def test_a_window_is_due_by_its_age_give_or_take_a_fifth(open_window: OpenAt) ->
         assert backup.window is not None
         jitters.append(backup.window.jitter)
         due_at = 100.0 + 10 * backup.window.jitter
-        assert not backup.due(due_at - 0.001, max_age_s=10, max_bytes=10**9)
-        assert backup.due(due_at + 0.001, max_age_s=10, max_bytes=10**9)
+        assert not backup.due(due_at - 0.001, Rotation(10, 10**9))
+        assert backup.due(due_at + 0.001, Rotation(10, 10**9))
         backup.discard()
     assert all(1 - JITTER <= jitter <= 1 + JITTER for jitter in jitters)
     assert len({round(jitter, 6) for jitter in jitters}) > 40, "all at once is what jitter avoids"
@@ -201,7 +204,7 @@ def test_the_age_counts_from_the_first_record_not_the_last(open_window: OpenAt) 
     backup = a_backup(open_window)
     for now in range(13):
         backup.take(messages([now]), float(now))
-    assert backup.due(12.1, max_age_s=10, max_bytes=10**9)
+    assert backup.due(12.1, Rotation(10, 10**9))
 
 
 def test_a_window_is_due_by_its_compressed_size(tmp_path: Path, writer: BlockWriter) -> None:
@@ -212,8 +215,8 @@ def test_a_window_is_due_by_its_compressed_size(tmp_path: Path, writer: BlockWri
     assert backup.window is not None
     backup.window.wait_written()
     assert backup.window.stored_bytes > 100_000
-    assert backup.due(0.0, max_age_s=HOUR, max_bytes=100_000)
-    assert not backup.due(0.0, max_age_s=HOUR, max_bytes=200_000)
+    assert backup.due(0.0, Rotation(HOUR, 100_000))
+    assert not backup.due(0.0, Rotation(HOUR, 200_000))
 
 
 # -- what is stored in the end
@@ -230,7 +233,7 @@ def test_what_was_taken_in_odd_batches_is_stored_once_and_in_order(open_window: 
             batch.append(message(offset, epoch=epoch, kind=chance.choice([1, 1, 1, 2])))
             taken.append(offset)
             offset += chance.choice([1, 1, 1, 4])
-        assert backup.take(batch, 0.0)
+        assert backup.take(batch, 0.0) is None
         if chance.random() < 0.3:
             backup.reached_end(backup.position + chance.choice([0, 2]), 0.0)
             offset = max(offset, backup.position)
@@ -264,12 +267,106 @@ def test_what_is_discarded_leaves_no_file(tmp_path: Path, open_window: OpenAt) -
     assert list(tmp_path.glob("*.blocks")) == []
 
 
-def test_what_is_not_confirmed_is_dropped_alone(open_window: OpenAt) -> None:
+def test_what_is_not_confirmed_is_kept_up_to_a_border(open_window: OpenAt) -> None:
     backup = a_backup(open_window)
     for first in (0, 10, 20):
+        backup.take(messages(range(first, first + 3)), 0.0)
+        backup.close(0.0)
+    backup.closed[0].confirmed = True
+    assert backup.unconfirmed_from == 3
+    replacement = open_window(3, 7, TimestampType.CREATE_TIME, 0.0)
+    replacement.append(b"", [1])
+    backup.keep_until(11, replacement)
+    assert closed(backup) == [(0, 2, 7, 3), (3, 10, 7, 1)]
+    assert all(one.confirmed for one in backup.closed)
+
+
+def test_nothing_that_is_not_confirmed_is_kept_below_its_first_offset(open_window: OpenAt) -> None:
+    backup = a_backup(open_window)
+    for first in (0, 10):
         backup.take(messages([first]), 0.0)
         backup.close(0.0)
     backup.closed[0].confirmed = True
-    assert backup.unconfirmed_from == 1
-    backup.discard_unconfirmed()
+    backup.keep_until(1, None)
     assert closed(backup) == [(0, 0, 7, 1)]
+
+
+# -- holes, and records that cannot be read
+
+
+def filling(open_window: OpenAt, until: int) -> PartitionBackup:
+    return PartitionBackup(Start(ORDERS_3, 0, until=until), open_window)
+
+
+def test_a_hole_is_filled_up_to_where_the_archive_goes_on(open_window: OpenAt) -> None:
+    backup = filling(open_window, until=10)
+    assert backup.take(messages([0, 4]), 0.0) is None
+    assert backup.take(messages([8, 9, 10, 11]), 0.0) == Jump(10)
+    assert closed(backup) == [(0, 9, 7, 4)]
+
+
+def test_a_hole_without_records_becomes_a_marker(open_window: OpenAt) -> None:
+    backup = filling(open_window, until=10)
+    assert backup.take(messages([10]), 0.0) == Jump(10)
+    assert closed(backup) == [(0, 9, -1, 0)]
+    backup = filling(open_window, until=10)
+    assert backup.reached_end(10, 0.0) is None
+    assert backup.reached_end(30, 0.0) == Jump(10)
+    assert closed(backup) == [(0, 9, -1, 0)]
+
+
+def unreadable(offset: int) -> Message:
+    """Its header's name is no text that UTF-8 could hold."""
+    return message(offset, headers=[("\udcff", b"x")])
+
+
+def test_a_record_that_cannot_be_read_is_told_and_what_is_before_it_taken(open_window: OpenAt) -> None:
+    backup = a_backup(open_window)
+    batch = [*messages([0, 1]), unreadable(2), message(3)]
+    found = backup.take(batch, 0.0)
+    assert isinstance(found, Unreadable) and found.offset == 2
+    assert backup.position == 2
+    backup.pass_over(2, 0.0)
+    assert backup.take(batch[3:], 0.0) is None
+    backup.close(0.0)
+    assert closed(backup) == [(0, 1, 7, 2), (2, 2, -1, 0), (3, 3, 7, 1)]
+    assert [one.reason.value for one in backup.closed if one.window is None] == ["unreadable"]
+
+
+def test_a_record_that_cannot_be_read_opens_no_window_without_records(open_window: OpenAt) -> None:
+    backup = a_backup(open_window)
+    assert isinstance(backup.take([unreadable(0), message(1)], 0.0), Unreadable)
+    assert backup.window is None
+    backup.close(0.0)
+    assert not backup.closed
+
+
+def test_a_window_is_due_by_its_records(open_window: OpenAt) -> None:
+    backup = a_backup(open_window)
+    backup.take(messages(range(9)), 0.0)
+    assert not backup.due(0.0, Rotation(HOUR, 10**9, 10))
+    backup.take(messages([9]), 0.0)
+    assert backup.due(0.0, Rotation(HOUR, 10**9, 10))
+    assert not backup.due(0.0, Rotation(HOUR, 10**9, 0))
+
+
+# -- how long a record waits
+
+
+@pytest.mark.parametrize(
+    ("stamp", "archived_ms", "expected"),
+    [(1000, 0, 1000), (1000, 5000, 5000), (7000, 5000, 7000), (-1, 0, 9000), (10**15, 5000, 9000)],
+    ids=["its stamp", "older than the last object", "its stamp again", "no stamp", "a stamp in the future"],
+)
+def test_a_record_waits_since_it_came_as_far_as_one_can_tell(
+    open_window: OpenAt, monkeypatch: pytest.MonkeyPatch, stamp: int, archived_ms: int, expected: int
+) -> None:
+    monkeypatch.setattr("millpond.backup.partition.now_ms", lambda: 9000)
+    backup = PartitionBackup(Start(ORDERS_3, 0, archived_ms=archived_ms), open_window)
+    assert backup.unstored_since_ms is None
+    backup.take([message(0, at=stamp)], 0.0)
+    assert backup.unstored_since_ms == expected
+    backup.close(0.0)
+    assert backup.unstored_since_ms == expected
+    backup.closed.clear()
+    assert backup.unstored_since_ms is None

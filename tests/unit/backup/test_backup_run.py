@@ -32,7 +32,7 @@ class FakeCluster:
     def topic_names(self) -> list[str]:
         return ["orders", "payments"]
 
-    def describe(self, topics: Iterable[str]) -> dict[str, TopicDescription]:
+    def describe(self, topics: Iterable[str], *, refused: set[str] | None = None) -> dict[str, TopicDescription]:
         return {topic: TopicDescription(topic, TOPIC_ID, 1, 1, internal=False) for topic in topics}
 
     def cluster_id(self) -> str:
@@ -74,6 +74,23 @@ def test_no_topic_that_matches(tmp_path: Path) -> None:
 
 def test_matching_topics_are_described(tmp_path: Path) -> None:
     assert list(matching_topics(FakeCluster(), options(tmp_path, "pay.*"))) == ["payments"]  # type: ignore[arg-type]
+
+
+def test_topics_told_by_name_are_asked_for_though_no_list_has_them(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Hiding(FakeCluster):
+        def describe(self, topics: Iterable[str], *, refused: set[str] | None = None) -> dict[str, TopicDescription]:
+            asked = set(topics)
+            assert refused is not None
+            refused |= asked & {"hidden"}
+            return super().describe(sorted(asked - {"hidden", "absent"}))
+
+    told = BackupOptions(Selection.of([], ["payments"], names=["orders", "hidden", "absent", "payments"]), tmp_path)
+    assert list(matching_topics(Hiding(), told)) == ["orders"]  # type: ignore[arg-type]
+    assert "topic hidden is not backed up: the user may not describe it" in caplog.text
+    assert "topic absent is not there" in caplog.text
+    assert "payments" not in caplog.text
 
 
 def test_a_spool_that_is_in_use_is_found_before_the_archive_is_made(tmp_path: Path) -> None:

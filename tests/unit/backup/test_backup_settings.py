@@ -23,12 +23,25 @@ VALUES = {
     "log_level": ("DEBUG", "INFO", "ERROR"),
     "log_format": ("json", "text", "json"),
     "max_age": NUMBERS,
+    "max_records": NUMBERS,
+    "large_topics_last": NUMBERS,
+    "metrics_port": NUMBERS,
+    "settle": NUMBERS,
+    "snapshot_every": NUMBERS,
+    "spool_bytes": NUMBERS,
+    "workers": NUMBERS,
     "max_bytes": ("1100", "2200", "3300"),
     "codec": ("null", "deflate", "zstandard"),
     "kafka": ({"a": "file"}, {"a": "environment"}, {"a": "flag"}),
+    "security": ("tls", "scram", "mtls"),
+    "to_security": ("tls", "scram", "mtls"),
     "to_kafka": ({"a": "file"}, {"a": "environment"}, {"a": "flag"}),
     "incarnation": ("a=1", "b=2", "c=3"),
     "rename": ("a=1", "b=2", "c=3"),
+    "repartition_to": NUMBERS,
+    "replication": NUMBERS,
+    "throttle": NUMBERS,
+    "compare": ("none", "whole", "sampled"),
 }
 NEEDED = {
     BackupSettings: {"archive": "file:///x", "brokers": "b:1", "topics": "t"},
@@ -110,10 +123,10 @@ def test_a_file_serves_several_verbs_and_may_use_dashes(tmp_path: Path) -> None:
 
 def test_one_verb_does_not_see_the_file_of_the_one_before(tmp_path: Path) -> None:
     file = tmp_path / "settings.toml"
-    file.write_text('topics = "of-the-file"\n')
-    needed = ["--archive", "file:///x", "--brokers", "b:1"]
+    file.write_text('brokers = "of-the-file:1"\n')
+    needed = ["--archive", "file:///x", "--topics", "t"]
     BackupSettings.from_flags([*needed, "--config", str(file)])
-    with pytest.raises(WrongUsage, match="--topics: is missing"):
+    with pytest.raises(WrongUsage, match="--brokers: is missing"):
         BackupSettings.from_flags(needed)
 
 
@@ -153,7 +166,7 @@ def test_a_password_is_never_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["backup"], "--brokers: is missing; --archive: is missing; --topics: is missing"),
+        (["backup"], "--brokers: is missing; --archive: is missing"),
         (["backup", "--nonsense"], "unrecognized arguments: --nonsense"),
         (["backup", "--max-age"], "argument --max-age: expected one argument"),
         (["backup", "--archive", "ftp://x", "--brokers", "b", "--topics", "t"], "neither s3:// nor file://"),
@@ -189,3 +202,23 @@ def test_the_help_of_a_verb_ends_with_0(verb: str) -> None:
     command = [sys.executable, "-m", "millpond.cli.main", verb, "--help"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, "MILLPOND_ARCHIVE" in done.stdout, done.stderr) == (0, True, "")
+
+
+@pytest.mark.parametrize(
+    ("flags", "chosen"),
+    [
+        (["--topics", "a.b"], ["a.b", "axb"]),
+        (["--topic-names", "a.b"], ["a.b"]),
+        (["--topic-names", "a.b, other", "--topics", "ax.*"], ["axb", "a.b", "other"]),
+        (["--topic-names", "a.b,other", "--exclude-topics", "o.*"], ["a.b"]),
+    ],
+    ids=["expressions", "names", "both", "names but for"],
+)
+def test_topics_are_chosen_by_expressions_and_by_names(flags: list[str], chosen: list[str]) -> None:
+    settings = BackupSettings.from_flags(["--archive", "file:///x", "--brokers", "b:1", *flags])
+    assert settings.selection().match(["a.b", "axb", "other", "more"]) == chosen
+
+
+def test_no_topics_are_no_choice() -> None:
+    with pytest.raises(WrongUsage, match="no topic is chosen"):
+        BackupSettings.from_flags(["--archive", "file:///x", "--brokers", "b:1"]).selection()

@@ -39,13 +39,14 @@ def test_other_failures_keep_their_text() -> None:
     assert caught.value.exit_code == 1
 
 
-def test_an_election_is_waited_for_and_other_failures_are_not() -> None:
+@pytest.mark.parametrize("code", [KafkaError.LEADER_NOT_AVAILABLE, KafkaError._TRANSPORT])
+def test_an_election_or_a_broker_that_goes_is_waited_for_and_other_failures_are_not(code: int) -> None:
     tries = []
 
     def question() -> int:
         tries.append(1)
         if len(tries) < 3:
-            raise KafkaException(KafkaError(KafkaError.LEADER_NOT_AVAILABLE))
+            raise KafkaException(KafkaError(code))
         return 7
 
     assert patiently(question, within_s=5) == 7
@@ -58,3 +59,11 @@ def test_an_election_is_waited_for_and_other_failures_are_not() -> None:
     with pytest.raises(KafkaException):
         patiently(refused, within_s=5)
     assert len(tries) == 1
+
+
+def test_what_never_comes_is_given_up() -> None:
+    def cut_off() -> int:
+        raise KafkaException(KafkaError(KafkaError._TRANSPORT))
+
+    with pytest.raises(KafkaException, match="_TRANSPORT"):
+        patiently(cut_off, within_s=0.1)

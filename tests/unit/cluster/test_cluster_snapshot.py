@@ -8,21 +8,22 @@ import logging
 import pytest
 
 from millpond.archive.keys import Incarnation, Layout
-from millpond.cluster.snapshot import ClusterSnapshot, TopicSnapshot, latest_topics, write
+from millpond.cluster.snapshot import TopicSnapshot, latest_topics
 from millpond.storage.memory import MemoryStore
+from tests.unit.cluster.topic_snapshots import write
 
 LAYOUT = Layout("kafka")
 LIFE = Incarnation("orders", "Qm3vXk1ZTb6R0nKXv0cV7w")
 
 
-def snapshot(at: int, partitions: int) -> ClusterSnapshot:
-    return ClusterSnapshot(at, "cluster", (TopicSnapshot("orders", LIFE.topic_id, partitions, 1, {}),))
+def orders(partitions: int) -> TopicSnapshot:
+    return TopicSnapshot("orders", LIFE.topic_id, partitions, 1, {})
 
 
 def test_the_newest_snapshot_of_a_life_counts() -> None:
     store = MemoryStore()
     for at, partitions in ((1_000, 3), (90_000_000_000, 6), (5_000, 4)):
-        write(store, LAYOUT, snapshot(at, partitions))
+        write(store, LAYOUT, at, orders(partitions))
     assert latest_topics(store, LAYOUT, [LIFE])[LIFE].partitions == 6
 
 
@@ -31,7 +32,7 @@ def test_a_snapshot_that_cannot_be_read_is_passed_over_and_named(
     content: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     store = MemoryStore()
-    write(store, LAYOUT, snapshot(1_000, 3))
+    write(store, LAYOUT, 1_000, orders(3))
     store.put_if_absent(LAYOUT.cluster(2_000), content)
     with caplog.at_level(logging.WARNING):
         assert latest_topics(store, LAYOUT, [LIFE])[LIFE].partitions == 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 from itertools import pairwise
 
@@ -12,8 +13,17 @@ from hypothesis import strategies as st
 from millpond.archive.runs import Run
 from millpond.archive.schema import TimestampType
 from millpond.errors import RefusedForSafety
-from millpond.restore.offset_map import Chunk, extend_runs, read_chunks, runs_of, tip_hash, write_chunk
-from millpond.restore.plan import KIND
+from millpond.restore.planning.plan import KIND
+from millpond.restore.writing.offset_map import (
+    Chunk,
+    extend_runs,
+    read_chunks,
+    runs_in,
+    runs_of,
+    text_of,
+    tip_hash,
+    write_chunk,
+)
 from millpond.storage.memory import MemoryStore
 from tests.unit.builders import LAYOUT, make_rows
 
@@ -97,3 +107,26 @@ def test_a_tip_knows_its_record_and_no_other() -> None:
     tips = {tip_hash(other, salt) for other in [row, *others]}
     assert len(tips) == 7
     assert tip_hash(row, salt) == tip_hash((*row,), salt) != tip_hash(row, b"\1" * 16)
+
+
+@given(rising)
+def test_runs_come_back_out_of_their_text(numbers: list[int]) -> None:
+    assert runs_in(text_of(runs_of(numbers))) == runs_of(numbers)
+
+
+def test_a_text_tells_what_to_pass_over_and_what_to_take() -> None:
+    assert text_of([[1000, 2], [1005, 1]]) == "1000+2 3+1" and text_of([]) == ""
+
+
+@pytest.mark.parametrize("text", ["5", "1+2+3", "a+1", "1-2"])
+def test_a_text_that_tells_no_runs_is_no_runs(text: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        runs_in(text)
+
+
+def test_a_compacted_million_stays_small() -> None:
+    """Every third record is left, in no order."""
+    chance = random.Random(7)
+    kept = [offset for offset in range(3_000_000) if chance.random() < 1 / 3]
+    size = len(text_of(runs_of(kept))) * 1_000_000 / len(kept)
+    assert size < 3_000_000, f"{size:.0f} bytes for a million records"

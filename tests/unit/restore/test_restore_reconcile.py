@@ -1,4 +1,4 @@
-"""The end of a run: nothing is missing, nothing contradicts itself, one report."""
+"""What is proven of the records of a run: nothing is missing, and nothing contradicts itself."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import pytest
 
 from millpond.archive.runs import Run
 from millpond.errors import DamagedArchive, MillpondError, WrongUsage
-from millpond.restore.plan import KIND
-from millpond.restore.reconcile import reconcile_restore
+from millpond.restore.planning.plan import KIND
+from millpond.restore.reporting.reconcile import reconcile_restore
 from millpond.storage.memory import MemoryStore
 from tests.unit.builders import LAYOUT
 
@@ -49,7 +49,17 @@ def test_missing_lines_are_named_with_the_newest_reason() -> None:
     text = str(caught.value)
     assert "orders-0: new reason" in text and "orders-2: never tried" in text
     assert "old reason" not in text and "forgotten" not in text and "orders-1" not in text
-    assert run.find("report.json") is None
+    assert run.find("reconciled.json") is None
+
+
+def test_the_damaged_object_of_a_failure_is_named_once() -> None:
+    run = a_run(2)
+    run.write_failure(0, 1, "a digest is wrong", object_key="topics/orders/one.avro")
+    run.write_failure(1, 1, "topics/orders/two.avro ends too early", object_key="topics/orders/two.avro")
+    with pytest.raises(MillpondError) as caught:
+        reconcile(run)
+    assert "orders-0: a digest is wrong (object topics/orders/one.avro)" in str(caught.value)
+    assert str(caught.value).count("two.avro") == 1
 
 
 def test_of_many_missing_lines_only_some_are_named() -> None:
@@ -67,10 +77,42 @@ def test_a_result_that_contradicts_itself_is_damage_and_named(wrong: dict[str, A
     run.write_result(1, a_result(1, **wrong))
     with pytest.raises(DamagedArchive, match=r"line 1 \(orders-1\)"):
         reconcile(run)
-    assert run.find("report.json") is None
+    assert run.find("reconciled.json") is None
 
 
-def test_the_report_adds_up_and_names_known_deviations() -> None:
+def a_topic_result(**more: Any) -> dict[str, Any]:
+    """Of a line whose records went to two other partitions."""
+    parts = [a_result(0, base=0, end=2, read=2, written=2), a_result(1, base=7, end=8, read=1, written=1)]
+    return {**a_result(0), "partitions": parts} | more
+
+
+def test_a_topic_that_went_to_other_partitions_is_told_by_those() -> None:
+    run = a_run(1)
+    run.write_result(0, a_topic_result())
+    found = reconcile(run)
+    assert [(part["partition"], part["base"], part["end"]) for part in found["partitions"]] == [(0, 0, 2), (1, 7, 8)]
+    assert (found["read"], found["written"], found["objects"]) == (3, 3, 1)
+
+
+@pytest.mark.parametrize("wrong", [{"written": 4}, {"digest_target": "e"}, {"partitions": [a_result(0, written=2)]}])
+def test_a_result_of_several_partitions_that_contradicts_itself_is_damage(wrong: dict[str, Any]) -> None:
+    run = a_run(1)
+    run.write_result(0, a_topic_result(**wrong))
+    with pytest.raises(DamagedArchive, match="line 0"):
+        reconcile(run)
+
+
+def test_counts_and_times_are_told_apart() -> None:
+    run = a_run(2)
+    run.write_result(0, a_result(0, filtered=4, suppressed=1, seconds=1.5, started_at=100, finished_at=160))
+    run.write_result(1, a_result(1, filtered=5, seconds=0.5, started_at=90, finished_at=150))
+    found = reconcile(run)
+    assert (found["read"], found["filtered"], found["suppressed"], found["written"]) == (6, 9, 1, 6)
+    assert (found["started_at"], found["work_finished_at"], found["worker_seconds"]) == (90, 160, 2.0)
+    assert found["reconciled_at"] == 9
+
+
+def test_the_document_adds_up_and_names_known_deviations() -> None:
     run = a_run(3)
     for number in (2, 0, 1):
         run.write_result(number, a_result(number, stamp_zero=number))
@@ -81,7 +123,7 @@ def test_the_report_adds_up_and_names_known_deviations() -> None:
     assert [part["partition"] for part in report["partitions"]] == [0, 1, 2]
 
 
-def test_a_report_is_written_once() -> None:
+def test_it_is_written_once() -> None:
     run = a_run(1)
     run.write_result(0, a_result(0))
     assert reconcile(run, 1) == reconcile(run, 2)

@@ -23,7 +23,7 @@ from millpond.archive.facts import Redaction
 from millpond.archive.schema import TimestampType
 from millpond.errors import DamagedArchive, MillpondError
 from millpond.records import Row
-from millpond.restore.source import Part, PartReader, Source, parts_of
+from millpond.restore.writing.source import Part, PartReader, Source, parts_of
 from millpond.storage.contract import Changed, NoSuchObject, read
 from millpond.storage.memory import MemoryStore
 from tests.unit.builders import ARCHIVE_ID, LAYOUT, ORDERS_3, a_partition, make_rows, make_window, put_rows, put_window

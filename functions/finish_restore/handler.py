@@ -1,0 +1,16 @@
+"""Gives restored topics the settings that they keep, and adds access control where it was asked for."""
+
+from __future__ import annotations
+
+from functions.entry import RunEvent, started
+from millpond.clock import now_ms
+from millpond.restore.targets.finish import finish_restore
+from millpond.settings.restore import TargetSettings
+
+
+@started(RunEvent)
+def handler(event: RunEvent) -> dict[str, object]:
+    settings = TargetSettings.from_environment()
+    store, layout = settings.open_archive()
+    finish_restore(store, layout, settings.cluster(), run_id=event.run_id, now_ms=now_ms())
+    return {"run_id": event.run_id}

@@ -1,0 +1,1 @@
+"""Looking into an archive: its objects, its records, its snapshots and runs. Nothing here writes."""

@@ -1,0 +1,1 @@
+"""What a restore came to: proven, put together, shown."""

@@ -1,0 +1,1 @@
+"""Records from the archive to target partitions, exactly once, and read back."""
