@@ -37,6 +37,7 @@ from local.jars import kafka_jars
 from local.java import FAST_JVM, java_command
 from local.kafka_settings import (
     CONTROLLER,
+    OFFSETS_PARTITIONS,
     PLAINTEXT,
     Address,
     Settings,
@@ -49,6 +50,8 @@ from local.kafka_settings import (
 )
 from local.processes import HOST, Child, wait_until
 from millpond.errors import MillpondError, WrongUsage
+from millpond.kafka.coordinators import Coordinators
+from millpond.kafka.failures import passes_by_itself
 from millpond.kafka.metadata import EVERY_ACL
 
 
@@ -210,6 +213,13 @@ class KafkaCluster:
         left = max(30.0, deadline - time.monotonic())
         wait_until(lambda: _is_complete(admin, up), f"{len(up)} Kafka nodes are one cluster", timeout_s=left)
 
+    def wait_for_groups(self) -> KafkaCluster:
+        """Until every group has a coordinator that answers. A cluster gets its first ones when it is asked for one, and
+        refuses commits meanwhile."""
+        coordinators = Coordinators(lambda: AdminClient({**self.client(), "log_level": 2}), timeout_s=60)
+        wait_until(lambda: _knows_groups(coordinators), "the coordinators of groups answer")
+        return self
+
     # Life of one node
 
     def start_node(self, node_id: int, *, wait: bool = True) -> None:
@@ -271,6 +281,12 @@ class KafkaCluster:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.stop()
+
+
+def _knows_groups(coordinators: Coordinators) -> bool:
+    one_of_each = [str(number) for number in range(OFFSETS_PARTITIONS)]  # 48, 49, ... to Java, and so to Kafka
+    with coordinators.asked() as asked:
+        return not any(map(passes_by_itself, asked.describe(one_of_each).values()))
 
 
 def _is_complete(admin: AdminClient, nodes: Sequence[Node]) -> bool:

@@ -12,7 +12,12 @@ from local.processes import HOST, free_ports
 PLAINTEXT, CONTROLLER, SASL_SSL, SSL, TLS = "PLAINTEXT", "CONTROLLER", "SASL_SSL", "SSL", "TLS"
 SCRAM = "SCRAM-SHA-512"
 SCRAM_LOGIN = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
+OFFSETS_PARTITIONS = 4
 Settings = dict[str, str | int | float | bool]
+
+# For a lone broker that nobody kills: it is not given up for a while because the machine is busy. One that was killed
+# cannot come back before this is over.
+STEADY: Settings = {"broker.session.timeout.ms": 60_000}
 
 
 @dataclass(frozen=True)
@@ -106,7 +111,7 @@ def _copies(nodes: int) -> Settings:
         "default.replication.factor": nodes,
         "min.insync.replicas": in_sync,
         "offsets.topic.replication.factor": nodes,
-        "offsets.topic.num.partitions": 4,
+        "offsets.topic.num.partitions": OFFSETS_PARTITIONS,
         "transaction.state.log.replication.factor": nodes,
         "transaction.state.log.num.partitions": 4,
         "transaction.state.log.min.isr": in_sync,

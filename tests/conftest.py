@@ -62,16 +62,17 @@ def unique_name(request: pytest.FixtureRequest) -> Callable[[str], str]:
 def kafka() -> Iterator[KafkaCluster]:
     """One plain node for all tests of the run: make your own topics, change no broker settings, do not stop it."""
     from local.kafka import KafkaCluster
+    from local.kafka_settings import STEADY
     from local.prepare import prepare_kafka
 
     prepare_kafka()
     # Odd records have timestamps of long ago, and retention would take them from under a test that runs half a minute.
     day_ms = 86_400_000
     never = {"log.initial.task.delay.ms": day_ms, "log.retention.check.interval.ms": day_ms}
-    # Nor do groups of earlier tests go away meanwhile, or the only broker, because the machine was busy.
-    never |= {"offsets.retention.check.interval.ms": day_ms, "broker.session.timeout.ms": 60_000}
-    with KafkaCluster(config=never) as cluster:
-        yield cluster
+    # Nor do groups of earlier tests go away meanwhile.
+    never |= {"offsets.retention.check.interval.ms": day_ms}
+    with KafkaCluster(config={**never, **STEADY}) as cluster:
+        yield cluster.wait_for_groups()
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from local.demo import shop
 from local.demo.deployment import Deployed, deploy
 from local.demo.screen import Screen, Told, table_of
 from local.kafka import KafkaCluster
+from local.kafka_settings import STEADY
 from local.prepare import prepare
 from local.processes import sigterm_as_exit
 from local.topics import differences, digest, read_topic
@@ -60,7 +61,7 @@ def tell(*, orders: int, keep: bool) -> tuple[Json, str]:
 
 def _start(up: contextlib.ExitStack) -> tuple[KafkaCluster, LocalAws]:
     with ThreadPoolExecutor(2) as pool:
-        kafka = pool.submit(lambda: up.enter_context(KafkaCluster(1)))
+        kafka = pool.submit(lambda: up.enter_context(KafkaCluster(1, config=STEADY)))
         aws = pool.submit(lambda: up.enter_context(LocalAws()))
         return kafka.result(), aws.result()
 

@@ -16,6 +16,7 @@ from local.demo.deployment import Deployed
 from local.demo.screen import Screen
 from local.demo.story import Findings, play
 from local.kafka import KafkaCluster
+from local.kafka_settings import STEADY
 from local.processes import wait_until
 from local.topics import differences, read_topic
 from millpond.archive.identity import read_identity
@@ -31,7 +32,7 @@ CANARY = "canary-4711-identifier"
 def played() -> Iterator[tuple[Findings, Deployed, KafkaCluster]]:
     """The demo's story, told once with fewer records; everything stays up for the tests below."""
     with ExitStack() as up:
-        kafka, aws = up.enter_context(KafkaCluster()), up.enter_context(LocalAws())
+        kafka, aws = up.enter_context(KafkaCluster(config=STEADY)), up.enter_context(LocalAws())
         findings, deployed = play(Screen(), kafka, aws, 6000)
         yield findings, deployed, kafka
 

@@ -18,6 +18,7 @@ from local.aws import LocalAws
 from local.demo import shop
 from local.demo.deployment import Deployed, deploy
 from local.kafka import KafkaCluster
+from local.kafka_settings import STEADY
 from local.processes import wait_until
 from local.topics import differences, read_topic
 from millpond.archive.runs import Run
@@ -132,13 +133,14 @@ class World:
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
     with ExitStack() as up:
-        kafka, aws = up.enter_context(KafkaCluster()), up.enter_context(LocalAws())
+        kafka, aws = up.enter_context(KafkaCluster(config=STEADY)), up.enter_context(LocalAws())
         bootstrap = kafka.bootstrap()
         cluster = Cluster(ClusterAddress(bootstrap))
         for topic, partitions in shop.TOPICS.items():
             cluster.create_topic(topic, partitions, shop.SETTINGS[topic])
             cluster.wait_for(topic)
         shop.produce_shop(bootstrap, RECORDS, now_ms=now_ms())
+        kafka.wait_for_groups()
         commit(bootstrap, "billing", "orders", COMMITTED)
         deployed = deploy(aws, bootstrap, list(shop.TOPICS))
         for _ in range(3):  # so that partitions of orders have several windows

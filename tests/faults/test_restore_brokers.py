@@ -53,7 +53,7 @@ def nodes3() -> Iterator[KafkaCluster]:
 
     prepare_kafka()
     with KafkaCluster(3, config={"replica.lag.time.max.ms": 2000}) as cluster:
-        yield cluster
+        yield cluster.wait_for_groups()
 
 
 class Rig:

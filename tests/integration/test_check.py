@@ -20,6 +20,7 @@ from confluent_kafka.admin import (
 
 from local.aws import LocalAws
 from local.kafka import KafkaCluster
+from local.kafka_settings import STEADY
 from millpond.clock import now_ms
 from millpond.findings import Finding, State
 from millpond.kafka.admin import Cluster
@@ -192,12 +193,12 @@ def test_what_this_machine_is_told_wrongly_is_found(
 @pytest.fixture(scope="module")
 def guarded() -> Iterator[KafkaCluster]:
     """A cluster with rights, which makes topics for whoever names them."""
-    with KafkaCluster(tls=True, acls=True, config={"auto.create.topics.enable": "true"}) as cluster:
+    with KafkaCluster(tls=True, acls=True, config={**STEADY, "auto.create.topics.enable": "true"}) as cluster:
         make_topic(cluster.bootstrap(), "orders")
         make_topic(cluster.bootstrap(), "payments")
         for topic in ("orders", "payments"):
             produce(cluster.bootstrap(), topic, [b"value"] * 5)
-        yield cluster
+        yield cluster.wait_for_groups()
 
 
 def a_user(cluster: KafkaCluster, name: str, *rights: tuple[ResourceType, str, AclOperation]) -> list[str]:

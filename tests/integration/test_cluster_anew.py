@@ -19,6 +19,7 @@ from confluent_kafka.admin import (
 )
 
 from local.kafka import KafkaCluster
+from local.kafka_settings import STEADY
 from local.processes import wait_until
 from millpond.archive.identity import open_or_create
 from millpond.archive.keys import Layout
@@ -67,7 +68,7 @@ def guarded() -> Iterator[KafkaCluster]:
     from local.prepare import prepare_kafka
 
     prepare_kafka()
-    with KafkaCluster(acls=True) as kafka:
+    with KafkaCluster(acls=True, config=STEADY) as kafka:
         cluster = Cluster(ClusterAddress(kafka.bootstrap()))
         cluster.create_topic("orders", 3, SETTINGS)
         cluster.create_topic("events", 1, {})

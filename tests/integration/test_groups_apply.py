@@ -13,6 +13,7 @@ from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from local.kafka import KafkaCluster
+from local.kafka_settings import STEADY
 from local.processes import wait_until
 from millpond.errors import MillpondError
 from millpond.restore.groups import run
@@ -37,8 +38,8 @@ def cleaning() -> Iterator[KafkaCluster]:
     from local.prepare import prepare_kafka
 
     prepare_kafka()
-    with KafkaCluster(config={"log.cleaner.backoff.ms": 100}) as kafka:
-        yield kafka
+    with KafkaCluster(config={**STEADY, "log.cleaner.backoff.ms": 100}) as kafka:
+        yield kafka.wait_for_groups()
 
 
 @pytest.fixture

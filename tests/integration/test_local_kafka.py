@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicCollection
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicCollection, TopicPartition
 from confluent_kafka.admin import (
     AclBinding,
     AclOperation,
@@ -19,7 +19,7 @@ from confluent_kafka.admin import (
 )
 
 from local.kafka import KafkaCluster
-from local.kafka_settings import PLAINTEXT
+from local.kafka_settings import OFFSETS_PARTITIONS, PLAINTEXT
 from local.processes import HOST, wait_until
 from millpond.errors import MillpondError, WrongUsage
 
@@ -155,6 +155,19 @@ def allow(admin: AdminClient, kind: ResourceType, name: str, principal: str, ope
     binding = AclBinding(kind, name, ResourcePatternType.LITERAL, principal, "*", operation, AclPermissionType.ALLOW)
     for done in admin.create_acls([binding]).values():
         done.result(30)
+
+
+def test_a_cluster_that_was_asked_for_groups_takes_commits_at_once(
+    kafka_factory: Callable[..., KafkaCluster], unique_name: Callable[[str], str]
+) -> None:
+    kafka, topic = kafka_factory().wait_for_groups(), unique_name("t")
+    create_topic(kafka, topic)
+    for group in map(str, range(OFFSETS_PARTITIONS)):  # one of each coordinator
+        place = TopicPartition(topic, 0, 1)
+        consumer = Consumer({**kafka.client(), "group.id": group})
+        consumer.commit(offsets=[place], asynchronous=False)
+        assert consumer.committed([place], timeout=30)[0].offset == 1
+        consumer.close()
 
 
 def test_a_directory_given_is_kept_and_used_again(

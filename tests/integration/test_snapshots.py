@@ -31,6 +31,7 @@ from confluent_kafka.admin import (
 
 from functions.snapshot.handler import handler
 from local.kafka import KafkaCluster
+from local.kafka_settings import STEADY
 from local.processes import free_ports, wait_until
 from millpond.archive.identity import open_or_create
 from millpond.archive.keys import Layout
@@ -59,8 +60,8 @@ def cluster_of_groups() -> Iterator[KafkaCluster]:
     from local.prepare import prepare_kafka
 
     prepare_kafka()
-    with KafkaCluster(config={**SHARING, "broker.rack": "rack-7"}) as kafka:
-        yield kafka
+    with KafkaCluster(config={**STEADY, **SHARING, "broker.rack": "rack-7"}) as kafka:
+        yield kafka.wait_for_groups()
 
 
 class Place:

@@ -22,6 +22,7 @@ from confluent_kafka.admin import (
 from local.aws import LocalAws
 from local.certificates import Authority
 from local.kafka import KafkaCluster
+from local.kafka_settings import STEADY
 from local.processes import wait_until
 from millpond.archive.keys import Layout
 from millpond.backup.options import BackupOptions, Rotation
@@ -59,11 +60,11 @@ def kafka() -> Iterator[KafkaCluster]:
     from local.prepare import prepare_kafka
 
     prepare_kafka()
-    with KafkaCluster(tls=True, acls=True) as cluster:
+    with KafkaCluster(tls=True, acls=True, config=STEADY) as cluster:
         for topic in ("orders", "payments"):
             make_topic(cluster.bootstrap(), topic)
             produce(cluster.bootstrap(), topic, [b"value"] * RECORDS)
-        yield cluster
+        yield cluster.wait_for_groups()
 
 
 @pytest.fixture(autouse=True)
